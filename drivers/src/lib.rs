@@ -1,0 +1,1 @@
+//! Drivers for electronic shelf label base stations.

@@ -1,0 +1,1 @@
+//! Simulated labels, base stations and radio.

@@ -1,0 +1,3 @@
+//! What should be on the shelf edge.
+
+pub mod sku;

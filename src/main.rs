@@ -1,0 +1,2 @@
+//! The `gondola` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! State on disk beside the journal: the only module that names sled.

@@ -1,0 +1,88 @@
+//! What a template can see.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// One label's content: the store it hangs in and the products it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LabelView {
+    /// The store.
+    pub store: StoreView,
+    /// The products in the binding's order, 1 to 8; `{{ product }}` is the first.
+    pub products: Vec<ProductView>,
+}
+
+/// The store that a label hangs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoreView {
+    /// Its id.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// `pop-up`, `campus`, `community` or `flagship`.
+    pub format: String,
+    /// `CN`, `EU` or `US`: whose law on price tags holds.
+    pub market: String,
+}
+
+/// One product, at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ProductView {
+    /// The product.
+    pub sku: String,
+    /// Whether the product centre has told of it.
+    pub known: bool,
+    /// 品名.
+    pub name: Option<String>,
+    /// Brand.
+    pub brand: Option<String>,
+    /// 规格, for example `500g/袋`.
+    pub spec: Option<String>,
+    /// 产地.
+    pub origin: Option<String>,
+    /// 等级.
+    pub grade: Option<String>,
+    /// 计价单位, for example `袋`.
+    pub unit: Option<String>,
+    /// What a till scans, as digits.
+    pub barcode: Option<String>,
+    /// The source's category.
+    pub category: Option<String>,
+    /// ISO 4217.
+    pub currency: String,
+    /// The shelf price for everyone, with the currency's minor digits (`"49.90"`); none without a base price.
+    pub price: Option<String>,
+    /// The struck-through price, where the market's law allows one.
+    pub was: Option<String>,
+    /// Price per unit of measure.
+    pub unit_price: Option<UnitPriceView>,
+    /// The promotion that made `price`, or one that brings only its text.
+    pub promotion: Option<PromotionView>,
+    /// Free attributes of the source.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A price per unit of measure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnitPriceView {
+    /// Amount with the currency's minor digits.
+    pub amount: String,
+    /// `kg`, `l`, `m`, `m²` or `piece`.
+    pub per: String,
+}
+
+/// A running promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PromotionView {
+    /// Its id.
+    pub id: String,
+    /// `special_price`, …
+    pub kind: String,
+    /// What the source says of it, for example `双十一`.
+    pub text: Option<String>,
+    /// First day in the store's zone, `2026-11-25`.
+    pub start_date: String,
+    /// Last day in the store's zone on which it holds at all, `2026-11-27` for an end at midnight of the 28th.
+    pub end_date: String,
+}
