@@ -1,1 +1,28 @@
-//! Drivers for electronic shelf label base stations.
+//! Drivers for electronic shelf label base stations: the controller's side of shelflink.
+//!
+//! The protocol is specified in `protocol/README.md`. Pure state machines take `now` and bytes and give
+//! bytes, events and time-outs; one shell moves them over a socket.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`head`] | [`Head`], one base station as the controller sees it: the next three joined |
+//! | [`session`] | hello, welcome, silence |
+//! | [`link`] | numbered messages: window, acks, retransmission |
+//! | [`batch`] | pictures collected into messages |
+//! | [`encode`] | pictures packed for the radio |
+//! | [`station`] | shell: the task that owns one station |
+//! | [`transport`] | shell: the ways to a station |
+
+pub mod batch;
+pub mod encode;
+pub mod head;
+pub mod link;
+mod reconnect;
+pub mod session;
+pub mod station;
+pub mod transport;
+
+pub use head::{Counters, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
+pub use session::DownReason;
+pub use station::{Outage, StationHandle, StationOptions, StationOrder, spawn};
+pub use transport::Transport;

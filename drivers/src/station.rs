@@ -1,0 +1,367 @@
+//! The shell around a head: one owner task per station that connects, reconnects, and moves bytes,
+//! orders, events and time.
+//!
+//! It decides nothing about frames, pictures or labels.
+
+use std::mem::{Discriminant, discriminant};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gondola_protocol::{Moment, SessionId, StationId, TransferNumber};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::head::{Counters, Head, HeadEvent, HeadOptions, Outcome, Picture};
+use crate::reconnect;
+use crate::session::DownReason;
+use crate::transport::Transport;
+
+/// Orders that wait for a station's task: more than a station typically holds transfers, and a few
+/// megabytes of planes at most.
+pub const ORDERS_MAX: usize = 256;
+
+/// Bytes taken from the stream at once: a few typical frames.
+const READ_MAX: usize = 16 * 1024;
+
+/// Bytes made ready for the stream at once. What lies beyond stays with the link, where a retransmission
+/// replaces it instead of queueing behind it.
+const SEND_MAX: usize = 64 * 1024;
+
+/// How long a shutdown waits for what is ready to reach the stream.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// How a station is named, reached and driven.
+#[derive(Debug, Clone)]
+pub struct StationOptions {
+    /// Its name; another station that answers is turned away.
+    pub id: StationId,
+    /// How it is reached.
+    pub transport: Transport,
+    /// How its head behaves.
+    pub head: HeadOptions,
+}
+
+/// What a station is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StationOrder {
+    /// Bring a picture to its label. Without room for it, its outcome is [`Outcome::Lost`].
+    Submit(Picture),
+    /// Withdraw a picture.
+    Cancel(TransferNumber),
+}
+
+/// The way to a station's task.
+#[derive(Debug, Clone)]
+pub struct StationHandle {
+    orders: mpsc::Sender<StationOrder>,
+    counters: watch::Receiver<Counters>,
+}
+
+impl StationHandle {
+    /// Hands over an order, without waiting.
+    ///
+    /// # Errors
+    /// The order itself: [`ORDERS_MAX`] wait already, or the station's task has ended.
+    pub fn try_order(&self, order: StationOrder) -> Result<(), StationOrder> {
+        self.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order) => order,
+        })
+    }
+
+    /// What the head has counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *self.counters.borrow()
+    }
+}
+
+/// Why a station cannot be used now, in words for a person: `Display` says what was attempted on what,
+/// the source is the cause, [`hint`](Self::hint) what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("base station `{station}` {} on {transport}", headline(reason))]
+pub struct Outage {
+    /// The station.
+    pub station: StationId,
+    /// Where it was expected.
+    pub transport: Transport,
+    /// The cause.
+    #[source]
+    pub reason: DownReason,
+}
+
+impl Outage {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        self.reason.hint()
+    }
+}
+
+const fn headline(reason: &DownReason) -> &'static str {
+    match reason {
+        DownReason::NoConnection(_) | DownReason::NoWelcome { .. } => "did not answer",
+        DownReason::Disconnected => "was lost",
+        DownReason::Silent(_) | DownReason::GaveUp { .. } => "fell silent",
+        DownReason::WrongStation { .. } => "was not found",
+        DownReason::Version { .. } => "does not speak our version of shelflink",
+    }
+}
+
+/// Starts the task that owns one station, until `shutdown`.
+///
+/// It sends every event of its head, and a `Down` with [`DownReason::NoConnection`] for each attempt to
+/// connect that failed. It waits for room in `events`, which holds the station back, not the receiver.
+/// It logs each outage once for each kind of reason; the receiver need not.
+///
+/// After `shutdown` no event follows and no order is taken: pictures in flight have no outcome.
+pub fn spawn(
+    options: StationOptions,
+    tracker: &TaskTracker,
+    shutdown: CancellationToken,
+    clock: impl Fn() -> Moment + Send + Sync + 'static,
+    events: mpsc::Sender<(StationId, HeadEvent)>,
+) -> StationHandle {
+    let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+    let (publish, counters) = watch::channel(Counters::default());
+    let owner = Owner {
+        head: Head::new(options.id.clone(), options.head),
+        options,
+        clock,
+        shutdown,
+        orders: inbox,
+        events,
+        counters: publish,
+        session: SessionId(0),
+        attempt: 0,
+        told: Vec::new(),
+    };
+    tracker.spawn(owner.run());
+    StationHandle { orders, counters }
+}
+
+/// What the task owns.
+struct Owner<C> {
+    options: StationOptions,
+    head: Head,
+    clock: C,
+    shutdown: CancellationToken,
+    orders: mpsc::Receiver<StationOrder>,
+    events: mpsc::Sender<(StationId, HeadEvent)>,
+    counters: watch::Sender<Counters>,
+    /// The last session's id.
+    session: SessionId,
+    /// Failures since the last open session.
+    attempt: u32,
+    /// Kinds of reasons logged since the last open session, at most one of each.
+    told: Vec<Discriminant<DownReason>>,
+}
+
+impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
+    async fn run(mut self) {
+        // Broken out of by the shutdown.
+        let _ = self.keep_connected().await;
+        debug!(station = %self.options.id, "base station's task ended");
+    }
+
+    /// Connects, drives, waits, and begins anew.
+    async fn keep_connected(&mut self) -> ControlFlow<()> {
+        loop {
+            let transport = self.options.transport.clone();
+            match self.meanwhile(transport.connect()).await? {
+                Ok(stream) => self.drive(stream).await?,
+                Err(error) => self.tell(HeadEvent::Down(DownReason::NoConnection(error.to_string()))).await?,
+            }
+            let wait = reconnect::wait(&self.options.id, self.attempt);
+            self.attempt = self.attempt.saturating_add(1);
+            self.meanwhile(sleep(wait)).await?;
+        }
+    }
+
+    /// Waits for `work` while no connection stands; orders that come in between are answered.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> ControlFlow<(), T> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe: it only reads the token.
+                () = self.shutdown.cancelled() => return ControlFlow::Break(()),
+                // Pinned outside the loop: another arm leaves it where it was.
+                output = &mut work => return ControlFlow::Continue(output),
+                // Cancel-safe: an order is taken only when this arm wins.
+                Some(order) = self.orders.recv() => self.take(order).await?,
+            }
+        }
+    }
+
+    /// Drives the head over one connection until either end closes it.
+    async fn drive(&mut self, stream: TcpStream) -> ControlFlow<()> {
+        let now = self.now();
+        self.session = next_session(now, self.session);
+        self.head.connected(now, self.session);
+        let mut wire = Wire::new(stream);
+        let stopped = self.converse(&mut wire).await;
+        if stopped.is_break() {
+            self.flush(&mut wire).await;
+        }
+        self.head.disconnected(self.now());
+        stopped?;
+        self.forward().await
+    }
+
+    /// Moves bytes, orders and time until the connection is over (`Continue`) or the shutdown comes.
+    async fn converse(&mut self, wire: &mut Wire) -> ControlFlow<()> {
+        loop {
+            self.forward().await?;
+            if self.head.wants_disconnect() {
+                return ControlFlow::Continue(());
+            }
+            if wire.sending.is_empty() {
+                self.make_ready(&mut wire.sending);
+            }
+            let wake = self.head.poll_timeout().map(|at| at.since(self.now()));
+            tokio::select! {
+                biased;
+                // Cancel-safe: it only reads the token.
+                () = self.shutdown.cancelled() => return ControlFlow::Break(()),
+                // Cancel-safe: the deadline stands in the head, and the sleep is made anew. It stands
+                // before the bytes, so that a flood of them holds no time-out up.
+                () = sleep(wake.unwrap_or_default()), if wake.is_some() => self.head.handle_timeout(self.now()),
+                // Cancel-safe: `write_buf` has written nothing when another arm wins.
+                written = wire.stream.1.write_buf(&mut wire.sending), if !wire.sending.is_empty() => {
+                    if ended(&self.options.id, written) { return ControlFlow::Continue(()) }
+                }
+                // Cancel-safe: an order is taken only when this arm wins.
+                Some(order) = self.orders.recv() => self.take(order).await?,
+                // Cancel-safe: `read_buf` has read nothing when another arm wins.
+                read = wire.stream.0.read_buf(&mut wire.received) => {
+                    if ended(&self.options.id, read) { return ControlFlow::Continue(()) }
+                    self.head.handle_bytes(self.now(), &wire.received);
+                    wire.received.clear();
+                }
+            }
+        }
+    }
+
+    /// Takes frames from the head until enough are ready for one write.
+    fn make_ready(&mut self, sending: &mut BytesMut) {
+        while sending.len() < SEND_MAX {
+            let Some(bytes) = self.head.poll_transmit() else {
+                return;
+            };
+            sending.extend_from_slice(&bytes);
+        }
+    }
+
+    /// Writes what is ready and closes the stream, within [`FLUSH_MAX`].
+    async fn flush(&mut self, wire: &mut Wire) {
+        self.make_ready(&mut wire.sending);
+        let all = async {
+            wire.stream.1.write_all_buf(&mut wire.sending).await?;
+            wire.stream.1.shutdown().await
+        };
+        if timeout(FLUSH_MAX, all).await.is_err() {
+            debug!(station = %self.options.id, "base station did not take the last bytes in time");
+        }
+    }
+
+    async fn take(&mut self, order: StationOrder) -> ControlFlow<()> {
+        let now = self.now();
+        match order {
+            StationOrder::Cancel(number) => self.head.cancel(now, number),
+            StationOrder::Submit(picture) => {
+                if let Err(picture) = self.head.submit(now, picture) {
+                    let outcome = Outcome::Lost;
+                    self.tell(HeadEvent::Outcome { number: picture.number, outcome }).await?;
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Sends on what the head has to tell.
+    async fn forward(&mut self) -> ControlFlow<()> {
+        while let Some(event) = self.head.poll_event() {
+            self.tell(event).await?;
+        }
+        let counters = self.head.counters();
+        self.counters.send_if_modified(|last| std::mem::replace(last, counters) != counters);
+        ControlFlow::Continue(())
+    }
+
+    async fn tell(&mut self, event: HeadEvent) -> ControlFlow<()> {
+        self.log(&event);
+        tokio::select! {
+            biased;
+            // Cancel-safe: it only reads the token.
+            () = self.shutdown.cancelled() => ControlFlow::Break(()),
+            // The event is lost when the shutdown wins; none is promised after it. A receiver that is
+            // gone is a shutdown too.
+            sent = self.events.send((self.options.id.clone(), event)) => match sent {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            },
+        }
+    }
+
+    fn log(&mut self, event: &HeadEvent) {
+        let station = &self.options.id;
+        match event {
+            HeadEvent::Up(welcome) => {
+                self.attempt = 0;
+                self.told.clear();
+                info!(%station, epoch = welcome.epoch, "base station is up");
+            }
+            HeadEvent::Down(reason) => {
+                let kind = discriminant(reason);
+                let (transport, reason) = (self.options.transport.clone(), reason.clone());
+                let outage = Outage { station: station.clone(), transport, reason };
+                if self.told.contains(&kind) {
+                    debug!(%station, cause = %outage.reason, "{outage}");
+                } else {
+                    self.told.push(kind);
+                    warn!(%station, cause = %outage.reason, hint = outage.hint(), "{outage}");
+                }
+            }
+            HeadEvent::Dropped(dropped) => debug!(%station, "{dropped}"),
+            HeadEvent::Room(_) | HeadEvent::CheckIn(_) | HeadEvent::Present(_) | HeadEvent::Outcome { .. } => {}
+        }
+    }
+
+    fn now(&self) -> Moment {
+        (self.clock)()
+    }
+}
+
+/// A connection's two halves and the bytes on either side of them.
+struct Wire {
+    stream: (tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf),
+    received: BytesMut,
+    sending: BytesMut,
+}
+
+impl Wire {
+    fn new(stream: TcpStream) -> Self {
+        Self { stream: stream.into_split(), received: BytesMut::with_capacity(READ_MAX), sending: BytesMut::new() }
+    }
+}
+
+/// Whether a read or a write says that the connection is over.
+fn ended(station: &StationId, moved: std::io::Result<usize>) -> bool {
+    if let Err(error) = &moved {
+        debug!(%station, %error, "connection to the base station broke");
+    }
+    !matches!(moved, Ok(1..))
+}
+
+/// The low 32 bits of the clock's microseconds: another id for each session of 71 minutes, and in any
+/// case not the last one.
+fn next_session(now: Moment, last: SessionId) -> SessionId {
+    let low = u32::try_from(now.as_micros() & u64::from(u32::MAX)).expect("the mask leaves 32 bits");
+    if low == last.0 { SessionId(low.wrapping_add(1)) } else { SessionId(low) }
+}

@@ -1,0 +1,132 @@
+//! The specification's test vectors are what the code makes.
+
+use bytes::Bytes;
+use gondola_protocol::frame;
+use gondola_protocol::message::{
+    CheckIn, Downlink, Encoding, Frame, Hello, Lane, Reason, Status, Transfer, Uplink, Welcome,
+};
+use gondola_protocol::{
+    Digest, Edition, LabelId, Millivolts, Moment, Planes, SequenceNumber, SessionId, TransferNumber,
+};
+
+const SPECIFICATION: &str = include_str!("../protocol/README.md");
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The specification names these bytes, spaces between its fields aside.
+#[track_caller]
+fn check(bytes: &[u8]) {
+    let named = SPECIFICATION.split('`').any(|span| span.replace(' ', "") == hex(bytes));
+    assert!(named, "the specification does not name {}", hex(bytes));
+}
+
+#[track_caller]
+fn check_stream(frame: &Frame) {
+    let mut stream = Vec::new();
+    frame::encode(&frame.encode(), &mut stream);
+    check(&stream);
+}
+
+fn label() -> LabelId {
+    LabelId(0x0000_021B_6D40_3B1E)
+}
+
+fn panel() -> gondola_protocol::Panel {
+    "bwr-296x128".parse().expect("a panel")
+}
+
+fn transfer() -> Transfer {
+    Transfer {
+        number: TransferNumber(7),
+        label: label(),
+        panel: panel(),
+        edition: Edition(1_795_536_000_123),
+        digest: Digest([0xD1; 16]),
+        lane: Lane::Price,
+        encoding: Encoding::Deflate,
+        data: Bytes::from_static(&[1, 2, 3]),
+    }
+}
+
+fn check_in() -> CheckIn {
+    CheckIn {
+        label: label(),
+        panel: panel(),
+        reason: Reason::Displayed,
+        edition: Edition(1_795_536_000_123),
+        digest: Digest([0xD1; 16]),
+        battery_mv: Millivolts(2_950),
+        rssi_dbm: -61,
+        temperature_c: 21,
+        firmware: 0x0102,
+    }
+}
+
+#[test]
+fn frames() {
+    let session = SessionId(9);
+    let hello = Frame::Hello(Hello { session, version_min: 1, version_max: 1, time: Moment::from_micros(0x0102_0304) });
+    check(&hello.encode());
+    check_stream(&hello);
+    let welcome = Frame::Welcome(Welcome {
+        session,
+        version: 1,
+        station: "front".parse().expect("a name"),
+        epoch: 3,
+        encodings: 0b11,
+        window: 8,
+        payload_max: 98_304,
+        transfers_max: 64,
+        bytes_max: 262_144,
+    });
+    check(&welcome.encode());
+    check_stream(&welcome);
+    let data = Frame::Data { session, sequence: SequenceNumber(2), body: Bytes::from_static(&[0xAA]) };
+    check(&data.encode());
+    let ack = Frame::Ack { session, next: SequenceNumber(3) };
+    check(&ack.encode());
+    check_stream(&ack);
+    let sync = Downlink::TimeSync(Moment::from_micros(5)).encode();
+    check_stream(&Frame::Data { session, sequence: SequenceNumber(0), body: sync });
+    let presence = Uplink::Presence(vec![]).encode();
+    check_stream(&Frame::Data { session, sequence: SequenceNumber(0), body: presence });
+}
+
+#[test]
+fn framing() {
+    for payload in [&b"123456789"[..], &[0, 1, 0]] {
+        let mut stream = Vec::new();
+        frame::encode(payload, &mut stream);
+        check(&stream);
+    }
+}
+
+#[test]
+fn messages() {
+    check(&Downlink::Batch(vec![transfer()]).encode());
+    check(&Downlink::Cancel(vec![TransferNumber(7)]).encode());
+    check(&Downlink::TimeSync(Moment::from_micros(5)).encode());
+    check(&Uplink::Statuses(vec![(TransferNumber(7), Status::Expired)]).encode());
+    check(&Uplink::CheckIns(vec![check_in()]).encode());
+    check(&Uplink::Presence(vec![LabelId(1)]).encode());
+}
+
+#[test]
+fn digests() {
+    for id in ["bw-250x122", "bwr-296x128"] {
+        check(&Planes::white(id.parse().expect("a panel")).digest().0);
+    }
+}
+
+#[test]
+fn deflate() {
+    let planes = Planes::white("bw-250x122".parse().expect("a panel"));
+    let packed = [0xed, 0xc1, 0x81, 0, 0, 0, 0, 0xc3, 0xa0, 0xf9, 0x53, 0x1f, 0xe1, 0x02, 0x55, 0x01, 0, 0, 0, 0xcf, 0];
+    check(&packed);
+    let mut inflated = Vec::with_capacity(planes.bytes().len() + 1);
+    let status = flate2::Decompress::new(false).decompress_vec(&packed, &mut inflated, flate2::FlushDecompress::Finish);
+    assert_eq!(status.ok(), Some(flate2::Status::StreamEnd));
+    assert_eq!(inflated, planes.bytes()[..]);
+}
