@@ -1,1 +1,43 @@
-//! Simulated labels, base stations and radio.
+//! Simulated labels, base stations and radio: a shop to drive a controller against.
+//!
+//! An independent reading of the wire crate `gondola-protocol`: nothing here knows the controller or its
+//! drivers, so that a mistake in one is found by the other. What a simulated label shows is decoded from
+//! the bytes that it received, and its digest is computed from what it decoded.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`world`] | [`World`]: the whole shop, pure, seeded, in virtual time |
+//! | [`config`] | `sim.toml` |
+//! | [`serve`] | the same world behind real TCP ports, and its control API |
+//! | [`screen`] | what a glass shows, as a PNG |
+//! | [`decode`] | the label's decoders |
+//! | [`faults`] | what can be wrong with a label |
+//!
+//! Invariants that say what is absent: no clock, socket, thread or random source outside [`serve`]; no
+//! hash map whose order could leak; no platform mathematics. One seed and the same inputs at the same
+//! moments give the same bytes on every machine.
+
+mod battery;
+pub mod config;
+mod counters;
+pub mod decode;
+mod dice;
+pub mod faults;
+mod label;
+mod radio;
+pub mod screen;
+pub mod serve;
+mod station;
+#[cfg(test)]
+mod tests;
+mod uplink;
+mod waiting;
+pub mod world;
+
+pub use config::{Config, ConfigError};
+pub use counters::Counters;
+pub use faults::{Fault, FaultError};
+pub use label::{LabelOptions, LabelState};
+pub use serve::{Handle, ServeError, Serving, serve};
+pub use station::StationOptions;
+pub use world::{Observation, World, WorldOptions};

@@ -1,0 +1,50 @@
+//! Seeded chance: one stream of numbers for each label and each station.
+//!
+//! Each stream depends on the world's seed and its owner's id alone, so that no label's fate depends on
+//! the order in which others act or on how many others there are.
+
+use gondola_protocol::{LabelId, StationId};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// A probability of loss, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Loss(pub(crate) f64);
+
+/// One owner's stream of numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(ChaCha8Rng);
+
+impl Dice {
+    pub(crate) fn of_label(seed: u64, label: LabelId) -> Self {
+        Self::keyed(seed, *b"label   ", label.0)
+    }
+
+    pub(crate) fn of_station(seed: u64, station: &StationId) -> Self {
+        // FNV-1a, 64 bits (draft-eastlake-fnv): spreads a short name over a word, the same on every machine.
+        let id = station
+            .as_str()
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+        Self::keyed(seed, *b"station ", id)
+    }
+
+    fn keyed(seed: u64, kind: [u8; 8], id: u64) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..16].copy_from_slice(&kind);
+        key[16..24].copy_from_slice(&id.to_le_bytes());
+        Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// A number below `limit`, which is small against 2^64: the bias of the remainder does not show.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0.next_u64() % limit.max(1)
+    }
+
+    /// Whether a message is lost.
+    pub(crate) fn loses(&mut self, loss: Loss) -> bool {
+        const WORDS: f64 = 4_294_967_296.0;
+        loss.0 > 0.0 && f64::from(self.0.next_u32()) < loss.0 * WORDS
+    }
+}

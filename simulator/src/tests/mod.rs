@@ -1,0 +1,6 @@
+//! The world against a controller made by hand from the wire crate alone.
+
+mod controller;
+mod served;
+mod sessions;
+mod shop;

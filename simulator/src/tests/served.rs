@@ -1,0 +1,191 @@
+//! The world behind real ports.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gondola_protocol::message::{Downlink, Frame, Hello, Reason};
+use gondola_protocol::{LabelId, Moment, Planes, SessionId, frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::controller::{Controller, LABEL, panel, picture, transfer};
+use crate::config::Config;
+use crate::serve::{Handle, ServeError, Serving};
+
+const SHOP: &str = r#"
+seed = 7
+control = "127.0.0.1:0"
+[[base_station]]
+id = "front"
+listen = "127.0.0.1:0"
+[[labels]]
+first = "0000000000000001"
+count = 2
+panel = "bwr-296x128"
+wake = "100ms"
+"#;
+
+/// Time that passes by 200 ms with every look at it, so that a test needs no clock and little patience.
+fn ticking() -> impl Fn() -> Moment + Clone + Send + Sync + 'static {
+    let ticks = Arc::new(AtomicU64::new(0));
+    move || Moment::from_millis(1_000 + 200 * ticks.fetch_add(1, Ordering::Relaxed))
+}
+
+struct Shop {
+    front: SocketAddr,
+    control: SocketAddr,
+    handle: Handle,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Shop {
+    #[expect(clippy::disallowed_methods, reason = "the test awaits the one task that it spawns")]
+    async fn open() -> Self {
+        let serving = Serving::bind(Config::parse(SHOP).unwrap()).await.unwrap();
+        let front = serving.station_addrs().next().unwrap().1;
+        let (control, handle) = (serving.control_addr().unwrap(), serving.handle());
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(serving.run(ticking(), stop.clone()));
+        Self { front, control, handle, stop, running }
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        self.running.await.unwrap().unwrap();
+        assert!(self.handle.labels().await.is_err());
+    }
+
+    /// Head and body of an answer of the control API.
+    async fn ask(&self, request: &str, body: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.control).await.unwrap();
+        let length = body.len();
+        let request =
+            format!("{request} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end + 4..].to_vec())
+    }
+
+    async fn check(&self, request: &str, body: &str, status: &str, expected: &str) {
+        let (head, answer) = self.ask(request, body).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {head}");
+        assert!(answer.contains(expected), "{request}: {answer}");
+    }
+}
+
+/// A controller over TCP.
+struct Remote {
+    stream: TcpStream,
+    controller: Controller,
+}
+
+impl Remote {
+    async fn connect(front: SocketAddr, session: u32) -> Self {
+        let stream = TcpStream::connect(front).await.unwrap();
+        let mut remote = Self { stream, controller: Controller::of(session) };
+        let session = SessionId(session);
+        remote.send(&Frame::Hello(Hello { session, version_min: 1, version_max: 1, time: Moment::ZERO })).await;
+        remote.read_until(|controller| controller.welcome.is_some()).await;
+        remote
+    }
+
+    async fn send(&mut self, frame: &Frame) {
+        let mut bytes = Vec::new();
+        frame::encode(&frame.encode(), &mut bytes);
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+
+    async fn read_until(&mut self, mut done: impl FnMut(&Controller) -> bool) {
+        let reading = async {
+            let mut buffer = vec![0; 16 * 1024];
+            while !done(&self.controller) {
+                let length = self.stream.read(&mut buffer).await.unwrap();
+                assert!(length > 0, "the station has closed the stream");
+                for answer in self.controller.receive(Moment::ZERO, &buffer[..length]) {
+                    self.send(&answer).await;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reading).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_picture_reaches_the_glass_over_tcp() {
+    let shop = Shop::open().await;
+    let mut remote = Remote::connect(shop.front, 1).await;
+    let batch = Downlink::Batch(vec![transfer(1, LABEL, 10, &picture(9))]);
+    let batch = remote.controller.send(Moment::ZERO, &batch);
+    remote.send(&batch).await;
+    remote.read_until(|controller| controller.check_ins.iter().any(|told| told.reason == Reason::Displayed)).await;
+    assert_eq!(shop.handle.screen(LABEL).await.unwrap(), Some(picture(9)));
+    assert_eq!(shop.handle.screen(LabelId(3)).await.unwrap(), None);
+    assert_eq!(shop.handle.observations().await.unwrap().len(), 1);
+    let (head, png) = shop.ask("GET /labels/0000000000000001/screen.png?scale=2", "").await;
+    assert!(head.contains("image/png"), "{head}");
+    assert_eq!(image::load_from_memory(&png).unwrap().into_rgb8().dimensions(), (592, 256));
+    let row = format!("\"base_station\":\"front\",\"edition\":10,\"digest\":\"{}\"", picture(9).digest());
+    shop.check("GET /labels", "", "200", &row).await;
+    shop.check("GET /counters", "", "200", "\"delivered\":1").await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_new_connection_replaces_the_older_one() {
+    let shop = Shop::open().await;
+    let mut older = Remote::connect(shop.front, 1).await;
+    let _newer = Remote::connect(shop.front, 2).await;
+    let mut rest = Vec::new();
+    // A reset is an end, too.
+    let ended = tokio::time::timeout(Duration::from_secs(30), older.stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok());
+    assert_eq!(shop.handle.counters().await.unwrap().sessions, 2);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn faults_are_set_and_mistakes_are_problems() {
+    let shop = Shop::open().await;
+    let put = "PUT /labels/00:00:00:00:00:00:00:01/fault";
+    shop.check(put, r#"{"fault":"dead_pixel","x":3,"y":4}"#, "204", "").await;
+    shop.check("GET /labels", "", "200", r#""displayed_at_us":null"#).await;
+    shop.check("GET /labels", "", "200", r#""fault":"dead_pixel""#).await;
+    assert_ne!(shop.handle.screen(LABEL).await.unwrap(), Some(Planes::white(panel())));
+    shop.check(put, r#"{"fault":"none"}"#, "204", "").await;
+    assert_eq!(shop.handle.screen(LABEL).await.unwrap(), Some(Planes::white(panel())));
+    shop.check(put, r#"{"fault":"dead_pixel","x":300,"y":4}"#, "400", "pixel (300, 4) is outside bwr-296x128").await;
+    shop.check(put, r#"{"fault":"asleep"}"#, "400", "unknown variant `asleep`").await;
+    shop.check(put, "", "400", "\"detail\"").await;
+    shop.check(put, &" ".repeat(5_000), "413", "\"title\":\"the fault is wrong\"").await;
+    shop.check("PUT /labels/1/fault", "{}", "400", "label `1` is not 16 hexadecimal digits").await;
+    shop.check("GET /labels/0000000000000009/screen.png", "", "404", "label 0000000000000009 is not in").await;
+    shop.check("GET /labels/0000000000000001/screen.png?scale=0", "", "400", "scale 0 is not 1 to 16").await;
+    shop.check("GET /labels/0000000000000001/screen.png?zoom=2", "", "400", "zoom").await;
+    shop.check("GET /label", "", "404", "the control API has GET /labels").await;
+    shop.check("POST /labels", "", "405", "the control API has GET /labels").await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_its_station() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut config = Config::parse(SHOP).unwrap();
+    config.base_stations[0].listen = address;
+    let error = Serving::bind(config).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on {address} for base station `front`: address in use; \
+             is another simulator running? choose another port, or 0 for any free one"
+        )
+    );
+}

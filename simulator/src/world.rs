@@ -1,0 +1,277 @@
+//! The whole simulated shop: pure, seeded, in virtual time.
+//!
+//! Bytes and moments go in, bytes and observations come out. Everything between two calls happens at its
+//! own moment, in order, however rarely the world is called: the trace depends on seed and inputs alone.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use bytes::Bytes;
+use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, StationId};
+
+use crate::counters::Counters;
+use crate::dice::Loss;
+use crate::faults::{Fault, FaultError};
+use crate::label::{Air, Label, LabelOptions, LabelState, Picture};
+use crate::radio::Radio;
+use crate::station::{Station, StationOptions};
+
+/// Observations that nobody has polled yet: 4 MiB. Beyond that the oldest are dropped.
+pub const OBSERVATIONS_MAX: usize = 65_536;
+
+/// What decides everything that happens in a world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorldOptions {
+    /// Decides every chance.
+    pub seed: u64,
+    /// Share of radio messages, of blocks, and of frames on a station's link each way that are lost: 0 to 1.
+    pub loss: f64,
+    /// At least one.
+    pub stations: Vec<StationOptions>,
+    /// The labels.
+    pub labels: Vec<LabelOptions>,
+}
+
+/// A glass has changed, by a refresh or a reset. A dead pixel is none: no label knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// When.
+    pub at: Moment,
+    /// Whose.
+    pub label: LabelId,
+    /// The edition that the label now reports.
+    pub edition: Edition,
+    /// The digest that the label computed from what it shows.
+    pub digest: Digest,
+}
+
+/// Who acts at a moment; stations before labels, each in the order of the options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Actor {
+    Station(usize),
+    Label(usize),
+}
+
+/// A simulated shop.
+#[derive(Debug)]
+pub struct World {
+    now: Moment,
+    radio: Radio,
+    stations: Vec<Station>,
+    station_by_id: BTreeMap<StationId, usize>,
+    /// For each station the moment of its valid entry in `agenda`.
+    station_due: Vec<Option<Moment>>,
+    labels: Vec<Hung>,
+    label_by_id: BTreeMap<LabelId, usize>,
+    /// Who acts when. An entry whose moment is no longer its actor's is void.
+    agenda: BinaryHeap<Reverse<(Moment, Actor)>>,
+    observations: VecDeque<Observation>,
+    counters: Counters,
+}
+
+/// A label within reach of a station.
+#[derive(Debug)]
+struct Hung {
+    label: Label,
+    station: usize,
+}
+
+impl World {
+    /// A shop that opens at `start`: every label is white and has yet to report.
+    ///
+    /// # Panics
+    /// Options that contradict themselves: no station, an id twice, a label at a station that is not there,
+    /// a window outside 1 to 32, a station without room for any transfer, a loss outside 0 to 1.
+    #[must_use]
+    pub fn new(options: WorldOptions, start: Moment) -> Self {
+        let WorldOptions { seed, loss, stations, labels } = options;
+        assert!((0.0..=1.0).contains(&loss), "a loss of {loss} is not 0 to 1");
+        for StationOptions { id, window, transfers_max, .. } in &stations {
+            assert!((1..=32).contains(window) && *transfers_max > 0, "base station `{id}` could take nothing");
+        }
+        assert!(!stations.is_empty(), "a simulated shop has at least one base station");
+        let station_by_id: BTreeMap<_, _> =
+            stations.iter().zip(0..).map(|(station, at)| (station.id.clone(), at)).collect();
+        assert_eq!(station_by_id.len(), stations.len(), "each base station's id stands once");
+        let label_by_id: BTreeMap<_, _> = labels.iter().zip(0..).map(|(label, at)| (label.label, at)).collect();
+        assert_eq!(label_by_id.len(), labels.len(), "each label's id stands once");
+        let mut whites: BTreeMap<Panel, Picture> = BTreeMap::new();
+        let hang = |(at, options): (usize, &LabelOptions)| {
+            let white = whites.entry(options.panel).or_insert_with(|| Picture::white(options.panel)).clone();
+            Hung {
+                station: options.station.as_ref().map_or(at % stations.len(), |id| station_by_id[id]),
+                label: Label::new(options, white, seed, start),
+            }
+        };
+        let hung: Vec<Hung> = labels.iter().enumerate().map(hang).collect();
+        Self {
+            now: start,
+            radio: Radio { loss: Loss(loss) },
+            station_due: vec![None; stations.len()],
+            stations: stations.into_iter().map(|station| Station::new(station, seed, loss)).collect(),
+            station_by_id,
+            agenda: hung.iter().enumerate().map(|(at, hung)| Reverse((hung.label.due(), Actor::Label(at)))).collect(),
+            labels: hung,
+            label_by_id,
+            observations: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A controller opens a byte stream to a station; an older one is closed by that.
+    ///
+    /// # Panics
+    /// Here and below: a station that is not in the options.
+    pub fn connect(&mut self, now: Moment, station: &StationId) {
+        self.at_station(now, station, Station::connect);
+    }
+
+    /// The byte stream ends. The session lives until the next hello, and labels go on taking what waits.
+    pub fn disconnect(&mut self, now: Moment, station: &StationId) {
+        self.at_station(now, station, Station::disconnect);
+    }
+
+    /// Bytes from the controller to a station.
+    pub fn handle_bytes(&mut self, now: Moment, station: &StationId, bytes: &[u8]) {
+        self.at_station(now, station, |station| station.handle_bytes(now, bytes));
+    }
+
+    /// Bytes from a station to its controller: one whole frame.
+    pub fn poll_transmit(&mut self, station: &StationId) -> Option<Bytes> {
+        let at = self.station_by_id[station];
+        self.stations[at].poll_transmit()
+    }
+
+    /// Lets everything happen that is due by `now`. A moment before an earlier call's changes nothing.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        while let Some(Reverse((at, actor))) = self.agenda.peek().copied()
+            && at <= now
+        {
+            self.agenda.pop();
+            match actor {
+                Actor::Station(index) if self.station_due[index] == Some(at) => self.act_station(at, index),
+                Actor::Label(index) if self.labels[index].label.due() == at => self.act_label(at, index),
+                _ => {}
+            }
+        }
+        self.now = self.now.max(now);
+        self.drop_void_entries();
+    }
+
+    /// When [`World::handle_timeout`] wants to be called next, at the latest; it may be for nothing.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.agenda.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// A glass has changed. At most [`OBSERVATIONS_MAX`] wait; beyond that the oldest are dropped.
+    pub fn poll_observation(&mut self) -> Option<Observation> {
+        self.observations.pop_front()
+    }
+
+    /// Every label, in the order of the options.
+    pub fn labels(&self) -> impl Iterator<Item = LabelState> {
+        self.labels.iter().map(|hung| hung.label.state(self.now, self.stations[hung.station].id()))
+    }
+
+    /// What is on a label's glass, a dead pixel included.
+    #[must_use]
+    pub fn screen(&self, label: LabelId) -> Option<Planes> {
+        self.label_by_id.get(&label).map(|at| self.labels[*at].label.glass())
+    }
+
+    /// Sets a label's fault, or clears it.
+    ///
+    /// # Errors
+    /// See [`FaultError`]; nothing is changed then.
+    pub fn set_fault(&mut self, now: Moment, label: LabelId, fault: Option<Fault>) -> Result<(), FaultError> {
+        let index = *self.label_by_id.get(&label).ok_or(FaultError::UnknownLabel(label))?;
+        let panel = self.labels[index].label.panel();
+        if let Some(Fault::DeadPixel { x, y }) = fault
+            && (x >= panel.width() || y >= panel.height())
+        {
+            return Err(FaultError::OutsidePanel { x, y, panel });
+        }
+        self.handle_timeout(now);
+        let label = &mut self.labels[index].label;
+        let due = label.due();
+        let observation = label.set_fault(self.now, fault);
+        if label.due() != due {
+            self.agenda.push(Reverse((label.due(), Actor::Label(index))));
+        }
+        self.observe(observation);
+        self.drop_void_entries();
+        Ok(())
+    }
+
+    /// What has happened since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut sum = self.counters;
+        for station in &self.stations {
+            sum += station.counters();
+        }
+        sum
+    }
+
+    /// The stations, in the order of the options.
+    pub fn stations(&self) -> impl Iterator<Item = &StationId> {
+        self.stations.iter().map(Station::id)
+    }
+
+    fn at_station(&mut self, now: Moment, station: &StationId, act: impl FnOnce(&mut Station)) {
+        self.handle_timeout(now);
+        let index = self.station_by_id[station];
+        act(&mut self.stations[index]);
+        self.plan_station(index);
+    }
+
+    fn act_station(&mut self, at: Moment, index: usize) {
+        self.station_due[index] = None;
+        if self.stations[index].poll_timeout().is_some_and(|due| due <= at) {
+            self.stations[index].handle_timeout(at);
+        }
+        self.plan_station(index);
+    }
+
+    fn act_label(&mut self, at: Moment, index: usize) {
+        let Hung { label, station } = &mut self.labels[index];
+        let station_index = *station;
+        let station = &mut self.stations[station_index];
+        let mut air = Air { radio: self.radio, station, counters: &mut self.counters };
+        let observation = label.act(at, &mut air);
+        self.agenda.push(Reverse((label.due(), Actor::Label(index))));
+        self.observe(observation);
+        self.plan_station(station_index);
+    }
+
+    fn observe(&mut self, observation: Option<Observation>) {
+        if self.observations.len() == OBSERVATIONS_MAX {
+            self.observations.pop_front();
+        }
+        self.observations.extend(observation);
+    }
+
+    /// Puts a station on the agenda. An entry that became too early stays and is planned anew when it
+    /// comes, so that each ack does not leave one behind.
+    fn plan_station(&mut self, index: usize) {
+        let Some(due) = self.stations[index].poll_timeout() else { return };
+        if self.station_due[index].is_none_or(|planned| due < planned) {
+            self.station_due[index] = Some(due);
+            self.agenda.push(Reverse((due, Actor::Station(index))));
+        }
+    }
+
+    fn drop_void_entries(&mut self) {
+        while let Some(Reverse((at, actor))) = self.agenda.peek().copied() {
+            let valid = match actor {
+                Actor::Station(index) => self.station_due[index] == Some(at),
+                Actor::Label(index) => self.labels[index].label.due() == at,
+            };
+            if valid {
+                break;
+            }
+            self.agenda.pop();
+        }
+    }
+}
