@@ -1,0 +1,150 @@
+//! The base facet of a product: what the product centre says of it. Stock, returns and ratings are not in it.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::sku::Sku;
+use super::text_form::word_enum;
+
+/// Longest text field in characters: the longest names of a full catalog have about 120, and a label shows 60.
+pub const TEXT_CHARS_MAX: usize = 512;
+
+/// Most free attributes of a product: sources send about ten, and every one stays in memory per product.
+pub const ATTRIBUTES_MAX: usize = 64;
+
+/// One product's base facet, whole.
+///
+/// Its serde form is what the view keeps on disk, and nothing else: a field that is missing there is none, a
+/// field that is too many is ignored, so that a view outlives a version in both directions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Names it within the store.
+    pub sku: Sku,
+    /// The product centre's number for this state of the facet.
+    pub revision: u64,
+    /// 品名.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Brand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brand: Option<String>,
+    /// 规格, for example `500g/袋`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<String>,
+    /// 产地.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// 等级.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grade: Option<String>,
+    /// 计价单位, for example `袋`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What a till scans. Its check digit is judged where it is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barcode: Option<String>,
+    /// The source's category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// The base price in the store's currency, not negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Decimal>,
+    /// How much of what one unit holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+    /// Free attributes of the source.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Product {
+    /// A product of which only its key and revision are known.
+    #[must_use]
+    pub fn bare(sku: Sku, revision: u64) -> Self {
+        Self {
+            sku,
+            revision,
+            name: None,
+            brand: None,
+            spec: None,
+            origin: None,
+            grade: None,
+            unit: None,
+            barcode: None,
+            category: None,
+            price: None,
+            content: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+}
+
+/// What one sold unit holds, for the unit price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// Above zero.
+    pub amount: Decimal,
+    /// What `amount` counts.
+    pub unit: ContentUnit,
+}
+
+word_enum! {
+    /// A unit that contents are given in.
+    ContentUnit, "content unit", ContentUnitError {
+        /// Gram.
+        Gram = "g",
+        /// Kilogram.
+        Kilogram = "kg",
+        /// Millilitre.
+        Millilitre = "ml",
+        /// Litre.
+        Litre = "l",
+        /// Centimetre.
+        Centimetre = "cm",
+        /// Metre.
+        Metre = "m",
+        /// Square centimetre.
+        SquareCentimetre = "cm²",
+        /// Square metre.
+        SquareMetre = "m²",
+        /// Pieces, sheets, bags: whatever is counted.
+        Piece = "piece",
+    }
+}
+
+word_enum! {
+    /// A unit that unit prices are given per.
+    Measure, "measure", MeasureError {
+        /// Per kilogram.
+        Kilogram = "kg",
+        /// Per litre.
+        Litre = "l",
+        /// Per metre.
+        Metre = "m",
+        /// Per square metre.
+        SquareMetre = "m²",
+        /// Per piece.
+        Piece = "piece",
+    }
+}
+
+impl ContentUnit {
+    /// The measure of its unit price, and how many of this unit make one of that measure.
+    #[must_use]
+    pub fn measure(self) -> (Measure, Decimal) {
+        let (measure, count) = match self {
+            Self::Gram => (Measure::Kilogram, 1_000),
+            Self::Kilogram => (Measure::Kilogram, 1),
+            Self::Millilitre => (Measure::Litre, 1_000),
+            Self::Litre => (Measure::Litre, 1),
+            Self::Centimetre => (Measure::Metre, 100),
+            Self::Metre => (Measure::Metre, 1),
+            Self::SquareCentimetre => (Measure::SquareMetre, 10_000),
+            Self::SquareMetre => (Measure::SquareMetre, 1),
+            Self::Piece => (Measure::Piece, 1),
+        };
+        (measure, Decimal::from(count))
+    }
+}

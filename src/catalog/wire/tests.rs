@@ -1,0 +1,414 @@
+//! The feed's payloads: what is read, what is refused and in which words.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::catalog::product::ContentUnit;
+use crate::catalog::tests::{amount, instant, product, sku, special_price};
+
+/// Checks the sentence of the only error.
+#[track_caller]
+fn check(facet: Facet, payload: &str, sentence: &str) {
+    let errors = parse(facet, payload.as_bytes()).errors;
+    let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(sentences, [sentence]);
+}
+
+#[track_caller]
+fn check_rows(facet: Facet, payload: &str, rows: &[Row]) {
+    let parsed = parse(facet, payload.as_bytes());
+    assert_eq!(parsed.errors, []);
+    assert_eq!(parsed.rows, rows);
+}
+
+#[test]
+fn the_contracts_base_event_is_read_whole() {
+    let payload = r#"{"sku":"1101","revision":7,"seq":812,"name":"加州开心果","brand":"严选","spec":"500g/袋",
+        "origin":"美国","grade":"一级","unit":"袋","barcode":"6901234567892","category":"nuts","price":"59.90",
+        "content":{"amount":"500","unit":"g"},"attributes":{"roast":"原味"},"promotions":[]}"#;
+    let text = |text: &str| Some(text.to_owned());
+    let pistachios = Product {
+        name: text("加州开心果"),
+        brand: text("严选"),
+        spec: text("500g/袋"),
+        origin: text("美国"),
+        grade: text("一级"),
+        unit: text("袋"),
+        barcode: text("6901234567892"),
+        category: text("nuts"),
+        content: Some(Content { amount: amount("500"), unit: ContentUnit::Gram }),
+        attributes: [("roast".to_owned(), "原味".to_owned())].into(),
+        ..product("1101", 7, "59.90")
+    };
+    check_rows(Facet::Base, payload, &[Row::Product(pistachios)]);
+    assert!(parse(Facet::Base, payload.as_bytes()).unknown_fields.is_empty());
+}
+
+#[test]
+fn the_contracts_promotion_is_read_whole() {
+    let payload = r#"{"promotion_id":"P-88","revision":3,"skus":["1101"],"kind":"special_price","price":"49.90",
+        "start":"2026-11-25T00:00:00+08:00","end":"2026-11-28T00:00:00+08:00","text":"双十一","audience":"all",
+        "channel":"store","priority":10}"#;
+    let sale = Promotion { channel: Channel::Store, priority: 10, ..special_price("P-88", 3, &["1101"], "49.90") };
+    check_rows(Facet::Promotion, payload, &[Row::Promotion(sale)]);
+}
+
+#[test]
+fn absent_fields_and_null_are_the_same() {
+    let bare = [Row::Product(Product::bare(sku("1101"), 7))];
+    check_rows(Facet::Base, r#"{"sku":"1101","revision":7}"#, &bare);
+    check_rows(Facet::Base, r#"{"sku":"1101","revision":7,"name":null,"price":null,"promotions":null}"#, &bare);
+}
+
+#[test]
+fn a_promotion_has_defaults() {
+    let payload = r#"[{"promotion_id":"P","revision":1,"skus":[],"kind":"special_price","price":"1",
+        "start":"2026-11-24T16:00:00Z","end":"2026-11-27T16:00:00.000Z"}]"#;
+    let sale = Promotion { text: None, ..special_price("P", 1, &[], "1") };
+    assert_eq!((sale.audience, sale.channel, sale.priority), (Audience::All, Channel::Both, 0));
+    check_rows(Facet::Promotion, payload, &[Row::Promotion(sale)]);
+}
+
+#[test]
+fn a_deletion_needs_only_key_and_revision() {
+    let deleted = [Row::ProductDeleted { sku: sku("1101"), revision: 8 }];
+    check_rows(Facet::Base, r#"{"sku":"1101","revision":8,"deleted":true}"#, &deleted);
+    let deleted = [Row::PromotionDeleted { id: "P-88".parse().unwrap(), revision: 4 }];
+    check_rows(Facet::Promotion, r#"{"promotion_id":"P-88","revision":4,"deleted":true}"#, &deleted);
+}
+
+#[test]
+fn promotions_in_a_base_row_are_rows_of_their_own() {
+    let sale = |revision: u64| to_json(&Row::Promotion(special_price("P-88", revision, &["1101"], "49.90")));
+    let mut row = json!({"sku": "1101", "revision": 7, "price": "59.90", "promotions": [sale(3)]});
+    let rows =
+        [Row::Product(product("1101", 7, "59.90")), Row::Promotion(special_price("P-88", 3, &["1101"], "49.90"))];
+    check_rows(Facet::Base, &row.to_string(), &rows);
+
+    row["price"] = json!(59.9);
+    let parsed = parse(Facet::Base, row.to_string().as_bytes());
+    assert_eq!(parsed.rows, rows[1..], "a bad product does not block its promotion");
+    row["price"] = json!("59.90");
+    row["promotions"][0]["price"] = json!("cheap");
+    let parsed = parse(Facet::Base, row.to_string().as_bytes());
+    assert_eq!(parsed.rows, rows[..1], "nor the other way round");
+    assert_eq!(
+        parsed.errors[0].to_string(),
+        "base row 1, promotion `P-88`: `price` is the text \"cheap\"; expected an amount as a decimal string such as \"59.90\""
+    );
+}
+
+#[test]
+fn unknown_fields_are_ignored_and_named() {
+    let payload = r#"[{"sku":"1101","revision":7,"colour":"red","content":{"amount":"1","unit":"l","net":true},
+        "promotions":[{"promotion_id":"P","revision":1,"deleted":true,"reason":"x"}]}]"#;
+    let parsed = parse(Facet::Base, payload.as_bytes());
+    assert_eq!(parsed.errors, []);
+    assert_eq!(parsed.rows.len(), 2);
+    assert_eq!(parsed.unknown_fields.iter().collect::<Vec<_>>(), ["colour", "content.net", "promotions.reason"]);
+}
+
+#[test]
+fn a_message_that_is_no_message_is_one_error() {
+    const JSON: &str = "expected one object or an array of at most 1000 objects";
+    check(Facet::Base, "", &format!("base message: not JSON (EOF while parsing a value at line 1 column 0); {JSON}"));
+    check(
+        Facet::Base,
+        r#"[{"sku":"1101""#,
+        &format!("base message: not JSON (EOF while parsing an object at line 1 column 14); {JSON}"),
+    );
+    check(Facet::Base, "7", &format!("base message: found the number 7; {JSON}"));
+    let many = format!("[{}]", vec!["{}"; ROWS_MAX + 1].join(","));
+    check(Facet::Base, &many, "base message: found 1001 rows; expected at most 1000");
+    check(Facet::Stock, "{}", "stock message: facet `stock` is not built in this version; built: base, promotion");
+    check(
+        Facet::Assortment,
+        "{}",
+        "assortment message: facet `assortment` is not built in this version; built: base, promotion",
+    );
+}
+
+#[test]
+fn a_bad_base_row_is_told_in_one_sentence() {
+    const AMOUNT: &str = "expected an amount as a decimal string such as \"59.90\"";
+    const REVISION: &str = "expected an integer from 0 to 9007199254740991";
+    let row = |fields: &str| format!(r#"{{"sku":"1101","revision":7,{fields}}}"#);
+    let check = |payload: &str, sentence: &str| check(Facet::Base, payload, &format!("base row 1{sentence}"));
+
+    check("[7]", ": found the number 7; expected an object");
+    check(
+        r#"{"revision":7}"#,
+        ": `sku` is missing; expected a sku of 1 to 64 printable ASCII characters without spaces",
+    );
+    check(
+        r#"{"sku":"开心果","revision":7}"#,
+        ": `sku` is the text \"开心果\"; expected a sku of 1 to 64 printable ASCII characters without spaces",
+    );
+    check(r#"{"sku":"1101"}"#, &format!(", sku `1101`: `revision` is missing; {REVISION}"));
+    check(
+        r#"{"sku":"1101","revision":9007199254740992}"#,
+        &format!(", sku `1101`: `revision` is the number 9007199254740992; {REVISION}"),
+    );
+    check(r#"{"sku":"1101","revision":-1}"#, &format!(", sku `1101`: `revision` is the number -1; {REVISION}"));
+    check(r#"{"sku":"1101","revision":"7"}"#, &format!(", sku `1101`: `revision` is the text \"7\"; {REVISION}"));
+    check(&row(r#""price":59.9"#), &format!(", sku `1101`: `price` is the number 59.9; {AMOUNT}"));
+    for bad in ["", "-1", "1e3", "1,5", " 1", "1.", ".5", "+1", "1234567890123", "0.1234567", "1_000", "NaN"] {
+        let found = format!(", sku `1101`: `price` is the text \"{bad}\"; {AMOUNT}");
+        check(&row(&format!(r#""price":"{bad}""#)), &found);
+    }
+    check(
+        &row(r#""name":"a\u0007b""#),
+        ", sku `1101`: `name` is the text \"a\u{fffd}b\"; expected a text of at most 512 characters without control characters",
+    );
+    check(
+        &row(&format!(r#""name":"{}""#, "长".repeat(513))),
+        &format!(
+            ", sku `1101`: `name` is the text \"{}…\"; expected a text of at most 512 characters without control characters",
+            "长".repeat(48)
+        ),
+    );
+    check(
+        &row(r#""content":{"amount":"0","unit":"g"}"#),
+        ", sku `1101`: `content.amount` is the text \"0\"; expected an amount above zero",
+    );
+    check(
+        &row(r#""content":{"amount":"1","unit":"oz"}"#),
+        ", sku `1101`: `content.unit` is the text \"oz\"; expected one of g, kg, ml, l, cm, m, cm², m², piece",
+    );
+    check(
+        &row(r#""content":"500g""#),
+        ", sku `1101`: `content` is the text \"500g\"; expected an object such as {\"amount\":\"500\",\"unit\":\"g\"}",
+    );
+    check(
+        &row(r#""attributes":{"organic":true}"#),
+        ", sku `1101`: `attributes` is an object; expected an object of at most 64 texts without control characters",
+    );
+    check(&row(r#""deleted":1"#), ", sku `1101`: `deleted` is the number 1; expected true or false");
+    check(
+        &row(r#""promotions":{}"#),
+        ", sku `1101`: `promotions` is an object; expected an array of at most 1000 promotions",
+    );
+}
+
+/// Checks the sentence about the contract's promotion with one field replaced.
+#[track_caller]
+fn check_promotion(field: &str, value: Value, sentence: &str) {
+    let mut row = to_json(&Row::Promotion(special_price("P-88", 3, &["1101"], "49.90")));
+    row[field] = value;
+    check(Facet::Promotion, &row.to_string(), &format!("promotion row 1, promotion `P-88`: {sentence}"));
+}
+
+#[test]
+fn a_bad_promotion_is_told_in_one_sentence() {
+    const INSTANT: &str = "expected an RFC 3339 instant since 1970 with offset such as \"2026-11-25T00:00:00+08:00\"";
+    const SKUS: &str =
+        "expected an array of at most 50000 skus, each 1 to 64 printable ASCII characters without spaces";
+    for kind in ["percent_off", "member_price", "limited_time", "store_exclusive", "text_only"] {
+        let sentence = format!("kind `{kind}` is not built in this version; built: special_price");
+        check_promotion("kind", json!(kind), &sentence);
+    }
+    const KINDS: &str =
+        "expected one of special_price, percent_off, member_price, limited_time, store_exclusive, text_only";
+    check_promotion("kind", json!("free"), &format!("`kind` is the text \"free\"; {KINDS}"));
+    check_promotion("kind", Value::Null, &format!("`kind` is missing; {KINDS}"));
+    check_promotion("audience", json!("member"), "audience `member` is not built in this version; built: all");
+    check_promotion("audience", json!("vip"), "`audience` is the text \"vip\"; expected one of all, member");
+    check_promotion("channel", json!("app"), "`channel` is the text \"app\"; expected one of store, online, both");
+    check_promotion(
+        "priority",
+        json!(1.5),
+        "`priority` is the number 1.5; expected an integer between -9007199254740991 and 9007199254740991",
+    );
+    check_promotion(
+        "price",
+        Value::Null,
+        "`price` is missing; expected an amount as a decimal string such as \"59.90\"",
+    );
+    check_promotion("start", Value::Null, &format!("`start` is missing; {INSTANT}"));
+    for bad in [
+        "2026-11-25T00:00:00",
+        "2026-11-25",
+        "2026-11-25 00:00:00+08:00",
+        "2026-11-25T00:00+08:00",
+        "2026-11-25T00:00:00+0800",
+        "2026-11-25T00:00:00+08",
+        "2026-11-25T00:00:00.+08:00",
+        "2026-13-25T00:00:00Z",
+        "2026-02-30T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "2026-11-25T00:00:00Z[UTC]",
+        "２026-11-25T00:00:00Z",
+        "",
+    ] {
+        check_promotion("start", json!(bad), &format!("`start` is the text \"{bad}\"; {INSTANT}"));
+    }
+    check_promotion(
+        "end",
+        json!("2026-11-25T00:00:00+08:00"),
+        "`end` is the text \"2026-11-25T00:00:00+08:00\"; expected an instant after `start`",
+    );
+    check_promotion("skus", Value::Null, &format!("`skus` is missing; {SKUS}"));
+    check_promotion("skus", json!("1101"), &format!("`skus` is the text \"1101\"; {SKUS}"));
+    check_promotion("skus", json!(["1101", 1102]), &format!("`skus` is an array with the number 1102; {SKUS}"));
+    let many: Vec<String> = (0..=PROMOTION_SKUS_MAX).map(|number| number.to_string()).collect();
+    check_promotion("skus", json!(many), &format!("`skus` is an array of 50001 items; {SKUS}"));
+}
+
+#[test]
+fn instants_of_other_offsets_are_the_same_instants() {
+    let start = |text: &str| {
+        let mut row = to_json(&Row::Promotion(special_price("P", 1, &[], "1")));
+        row["start"] = json!(text);
+        match parse(Facet::Promotion, row.to_string().as_bytes()).rows.pop() {
+            Some(Row::Promotion(promotion)) => promotion.start,
+            other => panic!("{other:?}"),
+        }
+    };
+    let expected = instant("2026-11-25T00:00:00+08:00");
+    for text in ["2026-11-24T16:00:00Z", "2026-11-24t16:00:00z", "2026-11-24T11:00:00-05:00", "2026-11-24T16:00:00.0Z"]
+    {
+        assert_eq!(start(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn reported_names_are_bounded() {
+    let fields: Vec<String> = (0..1_000).map(|number| format!(r#""x{number}":1"#)).collect();
+    let payload = format!(r#"{{"sku":"1101","revision":7,{}}}"#, fields.join(","));
+    let parsed = parse(Facet::Base, payload.as_bytes());
+    assert_eq!(parsed.unknown_fields.len(), UNKNOWN_FIELDS_MAX);
+    assert_eq!(parsed.rows.len(), 1);
+}
+
+/// The row as a source would send it.
+fn to_json(row: &Row) -> Value {
+    let rfc3339 = |moment: gondola_protocol::Moment| {
+        jiff::Timestamp::from_microsecond(i64::try_from(moment.as_micros()).unwrap()).unwrap().to_string()
+    };
+    match row {
+        Row::Product(it) => json!({
+            "sku": it.sku, "revision": it.revision, "name": it.name, "brand": it.brand, "spec": it.spec,
+            "origin": it.origin, "grade": it.grade, "unit": it.unit, "barcode": it.barcode, "category": it.category,
+            "price": it.price, "attributes": it.attributes,
+            "content": it.content.map(|it| json!({"amount": it.amount, "unit": it.unit})),
+        }),
+        Row::ProductDeleted { sku, revision } => json!({"sku": sku, "revision": revision, "deleted": true}),
+        Row::Promotion(it) => json!({
+            "promotion_id": it.id, "revision": it.revision, "skus": it.skus, "kind": it.kind, "price": it.price,
+            "start": rfc3339(it.start), "end": rfc3339(it.end), "text": it.text, "audience": it.audience,
+            "channel": it.channel, "priority": it.priority,
+        }),
+        Row::PromotionDeleted { id, revision } => json!({"promotion_id": id, "revision": revision, "deleted": true}),
+    }
+}
+
+fn any_text() -> impl Strategy<Value = Option<String>> {
+    prop::option::of("[^\\p{Cc}]{0,20}")
+}
+
+fn any_amount() -> impl Strategy<Value = Decimal> {
+    (0..1_000_000_000_000i64, 0..=6u32).prop_map(|(digits, scale)| Decimal::new(digits, scale))
+}
+
+fn any_content() -> impl Strategy<Value = Option<Content>> {
+    let unit = prop::sample::select(ContentUnit::ALL.to_vec());
+    prop::option::of((1..1_000_000i64, 0..=6u32, unit))
+        .prop_map(|it| it.map(|(digits, scale, unit)| Content { amount: Decimal::new(digits, scale), unit }))
+}
+
+fn any_base_row() -> impl Strategy<Value = Row> {
+    let head = ("[!-~]{1,64}", 0..=REVISION_MAX, prop::option::of(any_amount()), any_content());
+    let texts = [any_text(), any_text(), any_text(), any_text(), any_text(), any_text(), any_text(), any_text()];
+    let attributes = prop::collection::btree_map("[^\\p{Cc}]{1,8}", "[^\\p{Cc}]{0,8}", 0..4);
+    (head, texts, attributes).prop_map(|((key, revision, price, content), texts, attributes)| {
+        let [name, brand, spec, origin, grade, unit, barcode, category] = texts;
+        let sku = sku(&key);
+        let texts =
+            Product { name, brand, spec, origin, grade, unit, barcode, category, ..Product::bare(sku, revision) };
+        Row::Product(Product { price, content, attributes, ..texts })
+    })
+}
+
+fn any_promotion_row() -> impl Strategy<Value = Row> {
+    let channel = prop::sample::select(Channel::ALL.to_vec());
+    let skus = prop::collection::btree_set("[!-~]{1,8}", 0..6);
+    // Microseconds up to the year 2200; the length is at least one.
+    let time = (0..7_258_118_400_000_000u64, 1..1_000_000_000_000u64);
+    ("[!-~]{1,64}", 0..=REVISION_MAX, skus, any_amount(), time, any_text(), channel, any::<i32>()).prop_map(
+        |(id, revision, skus, price, (start, length), text, channel, priority)| {
+            Row::Promotion(Promotion {
+                skus: skus.iter().map(|key| sku(key)).collect(),
+                price,
+                start: gondola_protocol::Moment::from_micros(start),
+                end: gondola_protocol::Moment::from_micros(start + length),
+                text,
+                channel,
+                priority: priority.into(),
+                ..special_price(&id, revision, &[], "1")
+            })
+        },
+    )
+}
+
+fn any_junk() -> impl Strategy<Value = Value> {
+    let fields = prop::sample::select([BASE_FIELDS, PROMOTION_FIELDS].concat());
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((fields.clone(), inner), 0..8)
+                .prop_map(|pairs| pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_a_panic(payload in prop::collection::vec(any::<u8>(), 0..256)) {
+        for facet in Facet::ALL {
+            let _ = parse(*facet, &payload);
+        }
+    }
+
+    #[test]
+    fn any_json_is_read_without_a_panic(payload in any_junk()) {
+        for facet in Facet::ALL {
+            for error in parse(*facet, payload.to_string().as_bytes()).errors {
+                let sentence = error.to_string();
+                prop_assert!(!sentence.chars().any(char::is_control) && sentence.len() < 1_000, "{}", sentence);
+            }
+        }
+    }
+
+    #[test]
+    fn a_base_row_comes_back_as_it_was_sent(row in any_base_row()) {
+        let parsed = parse(Facet::Base, to_json(&row).to_string().as_bytes());
+        prop_assert_eq!((parsed.rows, parsed.errors), (vec![row], vec![]));
+    }
+
+    #[test]
+    fn a_promotion_comes_back_as_it_was_sent(row in any_promotion_row()) {
+        let parsed = parse(Facet::Promotion, to_json(&row).to_string().as_bytes());
+        prop_assert_eq!((parsed.rows, parsed.errors), (vec![row], vec![]));
+    }
+
+    #[test]
+    fn bad_rows_block_no_others(rows in prop::collection::vec(prop_oneof![
+        any_promotion_row().prop_map(Ok),
+        any_junk().prop_filter("an object that lacks its key", |it| it.get("promotion_id").is_none()).prop_map(Err),
+    ], 0..12)) {
+        let payload: Value = rows.iter().map(|row| row.as_ref().map_or_else(Value::clone, to_json)).collect();
+        let parsed = parse(Facet::Promotion, payload.to_string().as_bytes());
+        let valid: Vec<Row> = rows.iter().filter_map(|row| row.as_ref().ok().cloned()).collect();
+        let bad: Vec<Place> = (1..).zip(&rows).filter(|(_, row)| row.is_err()).map(|(it, _)| Place::Row(it)).collect();
+        prop_assert_eq!(parsed.rows, valid);
+        prop_assert_eq!(parsed.errors.iter().map(|error| error.place).collect::<Vec<_>>(), bad);
+    }
+}
