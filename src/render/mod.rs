@@ -1,1 +1,86 @@
 //! Pixels: a scene becomes packed planes.
+//!
+//! The same scene gives the same bytes on every machine: glyphs come from the fonts that ship through FreeType's
+//! integer rasteriser in mono mode, layout is rounded to whole pixels, and nothing depends on a hash's order.
+//! Content never fails: what cannot be shown as wanted is shown as well as it can be, with a [`Finding`].
+
+mod barcode;
+mod canvas;
+mod draw;
+mod face;
+mod layout;
+pub mod png;
+mod price;
+mod text;
+
+use std::fmt;
+
+use gondola_protocol::Planes;
+
+pub use barcode::BarcodeError;
+pub use face::RenderError;
+
+use crate::template::Scene;
+use draw::Drawing;
+use face::Faces;
+
+/// Makes pictures. Not `Send`: FreeType's faces are not; each thread that renders has its own.
+#[derive(Debug)]
+pub struct Renderer {
+    faces: Faces,
+}
+
+/// A picture, and what was noticed while it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The picture.
+    pub planes: Planes,
+    /// What a person may want to know; empty for a picture that shows everything as its template wants.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that could not be shown as wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finding {
+    /// No face has this character; a box stands for it.
+    MissingGlyph(char),
+    /// This text did not fit and was cut.
+    Cut(String),
+    /// This is no code that can be printed; its digits stand for it.
+    Barcode {
+        /// What should have been printed.
+        content: String,
+        /// Why it was not.
+        why: BarcodeError,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingGlyph(character) => {
+                write!(f, "no font has `{character}` (U+{:04X}); a box stands for it", u32::from(*character))
+            }
+            Self::Cut(text) => write!(f, "`{text}` does not fit and was cut"),
+            Self::Barcode { content, why } => write!(f, "bar code `{content}` was not printed: {why}"),
+        }
+    }
+}
+
+impl Renderer {
+    /// A renderer with the fonts that ship.
+    ///
+    /// # Errors
+    /// FreeType does not start or does not take a font.
+    pub fn new() -> Result<Self, RenderError> {
+        Ok(Self { faces: Faces::new()? })
+    }
+
+    /// Makes the picture of a scene.
+    pub fn render(&mut self, scene: &Scene) -> Rendered {
+        let placed = layout::place(&mut self.faces, scene);
+        let mut drawing = Drawing::new(&mut self.faces, scene.panel());
+        drawing.node(scene.root(), &placed, placed.area);
+        drawing.finish()
+    }
+}

@@ -1,0 +1,202 @@
+//! A picture being drawn: packed planes as an `embedded-graphics` target, with blits of 1-bit masks.
+//!
+//! Nothing is ever drawn outside the panel or outside the clip that a call gives.
+
+use std::convert::Infallible;
+use std::ops::Range;
+
+use embedded_graphics::geometry::{OriginDimensions, Point, Size};
+use embedded_graphics::pixelcolor::{PixelColor, raw::RawU2};
+use embedded_graphics::prelude::{Dimensions, DrawTarget, Pixel};
+use embedded_graphics::primitives::{PointsIter, Rectangle};
+use gondola_protocol::{Colours, Ink, Panel, Planes};
+
+/// An ink as `embedded-graphics` wants its colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InkColor(pub(super) Ink);
+
+impl PixelColor for InkColor {
+    type Raw = RawU2;
+}
+
+/// A 1-bit picture: rows of whole bytes, most significant bit leftmost, 1 = ink, padding 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Mask {
+    pub(super) rows: Vec<Vec<u8>>,
+}
+
+/// A picture being drawn, white at first.
+#[derive(Debug)]
+pub(super) struct Canvas {
+    panel: Panel,
+    bytes: Vec<u8>,
+}
+
+impl Canvas {
+    pub(super) fn new(panel: Panel) -> Self {
+        Self { panel, bytes: vec![0; panel.picture_bytes()] }
+    }
+
+    pub(super) fn finish(self) -> Planes {
+        Planes::new(self.panel, self.bytes).expect("the canvas has the panel's size and draws nothing in the padding")
+    }
+
+    /// Fills a rectangle.
+    pub(super) fn fill(&mut self, area: Rectangle, ink: Ink) {
+        let Ok(()) = self.fill_solid(&area, InkColor(ink));
+    }
+
+    /// Draws a mask with its upper left corner at `at`, as far as `clip` lets it.
+    pub(super) fn blit(&mut self, mask: &Mask, at: Point, ink: Ink, clip: Rectangle) {
+        let clip = clip.intersection(&self.bounding_box());
+        let edges = clip.columns();
+        let shift = at.x.rem_euclid(8);
+        let first = at.x.div_euclid(8);
+        for (row, y) in mask.rows.iter().zip(at.y..).filter(|(_, y)| clip.rows().contains(y)) {
+            for (byte, byte_x) in row.iter().zip(first..).filter(|(byte, _)| **byte != 0) {
+                let [high, low] = ((u16::from(*byte) << 8) >> shift).to_be_bytes();
+                self.paint(byte_x, y, high & columns(byte_x, &edges), ink);
+                self.paint(byte_x + 1, y, low & columns(byte_x + 1, &edges), ink);
+            }
+        }
+    }
+
+    /// Draws the bits of one byte column of a row; they lie inside the panel.
+    fn paint(&mut self, byte_x: i32, y: i32, bits: u8, ink: Ink) {
+        if bits != 0 {
+            let at = self.byte_at(byte_x, y);
+            self.paint_bytes(at..at + 1, bits, ink);
+        }
+    }
+
+    fn byte_at(&self, byte_x: i32, y: i32) -> usize {
+        let inside = "what the clip leaves is inside the panel";
+        usize::try_from(y).expect(inside) * self.panel.row_bytes() + usize::try_from(byte_x).expect(inside)
+    }
+
+    /// Gives the same bits of some bytes of plane 0, and of plane 1 if there is one, to an ink.
+    fn paint_bytes(&mut self, bytes: Range<usize>, bits: u8, ink: Ink) {
+        let (black, coloured) = planes_of(ink, self.panel.colours());
+        let plane = self.panel.plane_bytes();
+        set(&mut self.bytes[bytes.clone()], bits, black);
+        if self.panel.colours().plane_count() > 1 {
+            set(&mut self.bytes[bytes.start + plane..bytes.end + plane], bits, coloured);
+        }
+    }
+}
+
+/// The bits of a byte column that lie between two edges.
+fn columns(byte_x: i32, edges: &Range<i32>) -> u8 {
+    let from = (edges.start - byte_x * 8).clamp(0, 8);
+    let to = (edges.end - byte_x * 8).clamp(0, 8);
+    let [_, left] = (0xFF_u16 >> from).to_be_bytes();
+    let [_, right] = (0xFF_u16 >> to).to_be_bytes();
+    left & !right
+}
+
+/// Whether an ink has its bit in plane 0 and in plane 1. An ink that the panel lacks is black.
+fn planes_of(ink: Ink, colours: Colours) -> (bool, bool) {
+    match ink {
+        Ink::White => (false, false),
+        ink if !colours.has(ink) => (true, false),
+        Ink::Yellow if colours == Colours::BlackRedYellow => (true, true),
+        Ink::Red | Ink::Yellow => (false, true),
+        Ink::Black => (true, false),
+    }
+}
+
+fn set(bytes: &mut [u8], bits: u8, on: bool) {
+    for byte in bytes {
+        *byte = if on { *byte | bits } else { *byte & !bits };
+    }
+}
+
+impl OriginDimensions for Canvas {
+    fn size(&self) -> Size {
+        Size::new(u32::from(self.panel.width()), u32::from(self.panel.height()))
+    }
+}
+
+impl DrawTarget for Canvas {
+    type Color = InkColor;
+    type Error = Infallible;
+
+    fn draw_iter<I: IntoIterator<Item = Pixel<InkColor>>>(&mut self, pixels: I) -> Result<(), Infallible> {
+        let bounds = self.bounding_box();
+        for Pixel(point, InkColor(ink)) in pixels {
+            if bounds.contains(point) {
+                self.paint(point.x.div_euclid(8), point.y, 0x80 >> point.x.rem_euclid(8), ink);
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_solid(&mut self, area: &Rectangle, InkColor(ink): InkColor) -> Result<(), Infallible> {
+        let area = area.intersection(&self.bounding_box());
+        let edges = area.columns();
+        if edges.is_empty() {
+            return Ok(());
+        }
+        let (first, last) = (edges.start.div_euclid(8), (edges.end - 1).div_euclid(8));
+        for y in area.rows() {
+            self.paint(first, y, columns(first, &edges), ink);
+            if first < last {
+                let between = self.byte_at(first + 1, y)..self.byte_at(last, y);
+                self.paint_bytes(between, 0xFF, ink);
+                self.paint(last, y, columns(last, &edges), ink);
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_contiguous<I: IntoIterator<Item = InkColor>>(
+        &mut self,
+        area: &Rectangle,
+        colors: I,
+    ) -> Result<(), Infallible> {
+        self.draw_iter(area.points().zip(colors).map(|(point, color)| Pixel(point, color)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(panel: &str, draw: impl FnOnce(&mut Canvas)) -> Vec<u8> {
+        let mut canvas = Canvas::new(panel.parse().unwrap());
+        draw(&mut canvas);
+        canvas.finish().bytes().to_vec()
+    }
+
+    #[test]
+    fn a_rectangle_covers_its_pixels_and_no_others() {
+        let area = Rectangle::new(Point::new(3, 0), Size::new(8, 1));
+        let bytes = drawn("bwr-16x2", |canvas| canvas.fill_solid(&area, InkColor(Ink::Red)).unwrap());
+        assert_eq!(bytes, [0, 0, 0, 0, 0b0001_1111, 0b1110_0000, 0, 0]);
+    }
+
+    #[test]
+    fn a_mask_is_cut_at_the_panel_and_at_the_clip() {
+        let mask = Mask { rows: vec![vec![0xFF]; 3] };
+        let all = Rectangle::new(Point::zero(), Size::new(100, 100));
+        let corner = drawn("bw-9x2", |canvas| canvas.blit(&mask, Point::new(-4, -1), Ink::Black, all));
+        assert_eq!(corner, [0xF0, 0, 0xF0, 0]);
+        let right = drawn("bw-9x2", |canvas| canvas.blit(&mask, Point::new(6, 1), Ink::Black, all));
+        assert_eq!(right, [0, 0, 0b0000_0011, 0x80]);
+        let clip = Rectangle::new(Point::new(2, 0), Size::new(3, 1));
+        let clipped = drawn("bw-9x2", |canvas| canvas.blit(&mask, Point::new(0, 0), Ink::Black, clip));
+        assert_eq!(clipped, [0b0011_1000, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_later_ink_replaces_an_earlier_one() {
+        let all = Rectangle::new(Point::zero(), Size::new(4, 1));
+        let bytes = drawn("bwry-4x1", |canvas| {
+            canvas.fill_solid(&all, InkColor(Ink::Black)).unwrap();
+            for (x, ink) in [(1, Ink::White), (2, Ink::Red), (3, Ink::Yellow)] {
+                canvas.draw_iter([Pixel(Point::new(x, 0), InkColor(ink))]).unwrap();
+            }
+        });
+        assert_eq!(bytes, [0b1001_0000, 0b0011_0000]);
+    }
+}

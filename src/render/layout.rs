@@ -1,0 +1,202 @@
+//! Where each element of a scene stands: flex layout, with texts and prices measured by setting them.
+
+use embedded_graphics::geometry::{Point, Size};
+use embedded_graphics::primitives::Rectangle;
+use taffy::prelude::{AvailableSpace, FlexDirection, FromLength, FromPercent, NodeId, TaffyAuto, TaffyTree, TaffyZero};
+use taffy::{
+    AlignItems, Dimension, JustifyContent, LayoutInput, LayoutOutput, LengthPercentage, LengthPercentageAuto,
+    compute_leaf_layout,
+};
+
+use super::barcode;
+use super::draw::to_i32;
+use super::face::Faces;
+use super::price;
+use super::text::{self, Room};
+use crate::template::scene::{Content, Node, Scene};
+use crate::template::style::{Align, Direction, Justify, Length, Style};
+
+/// Height of a bar code that does not say its own.
+const BARCODE_HEIGHT: i32 = 32;
+
+/// An element's place on the panel, and its children's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// With padding and frame.
+    pub(super) area: Rectangle,
+    /// Without.
+    pub(super) inside: Rectangle,
+    pub(super) children: Vec<Placed>,
+}
+
+/// Lays out a scene over its whole panel.
+pub(super) fn place(faces: &mut Faces, scene: &Scene) -> Placed {
+    let mut tree: TaffyTree<Leaf<'_>> = TaffyTree::new();
+    let root = grow(&mut tree, scene.root());
+    let panel = scene.panel();
+    let size = taffy::Size { width: f32::from(panel.width()), height: f32::from(panel.height()) };
+    let mut style = flex(&scene.root().style);
+    style.size = taffy::Size { width: Dimension::length(size.width), height: Dimension::length(size.height) };
+    tree.set_style(root, style).expect(ROOT);
+    let room = size.map(AvailableSpace::Definite);
+    tree.compute_layout_with_measure(root, room, |inputs, _, node, style| match node {
+        Some(leaf) => leaf.output(faces, inputs, style),
+        None => compute_leaf_layout(inputs, style, |_, _| 0.0, |_, _| taffy::Size::ZERO),
+    })
+    .expect(ROOT);
+    placed(&tree, root, Point::zero())
+}
+
+const ROOT: &str = "nodes of the tree are those that were just made";
+
+fn grow<'a>(tree: &mut TaffyTree<Leaf<'a>>, node: &'a Node) -> NodeId {
+    let style = flex(&node.style);
+    match &node.content {
+        Content::Box(children) => {
+            let children: Vec<NodeId> = children.iter().map(|child| grow(tree, child)).collect();
+            tree.new_with_children(style, &children).expect(ROOT)
+        }
+        _ => tree.new_leaf_with_context(style, Leaf { node, measured: Vec::new() }).expect(ROOT),
+    }
+}
+
+/// An element that is measured, and what came out: layout asks the same question several times.
+struct Leaf<'a> {
+    node: &'a Node,
+    measured: Vec<(Room, Measured)>,
+}
+
+#[derive(Clone, Copy)]
+struct Measured {
+    size: taffy::Size<f32>,
+    /// Rows from the top to the first baseline.
+    baseline: Option<f32>,
+}
+
+impl Leaf<'_> {
+    fn output(&mut self, faces: &mut Faces, inputs: LayoutInput, style: &taffy::Style) -> LayoutOutput {
+        let above = f32::from(self.node.style.padding.top) + f32::from(self.node.style.border);
+        let mut baseline = None;
+        let measure = |_, available: taffy::Size<AvailableSpace>| {
+            let room = Room { width: definite(available.width), height: definite(available.height) };
+            let measured = self.measured(faces, room);
+            baseline = measured.baseline;
+            measured.size
+        };
+        let mut output = compute_leaf_layout(inputs, style, |_, _| 0.0, measure);
+        output.baselines.first = baseline.map(|baseline| baseline + above);
+        output
+    }
+
+    fn measured(&mut self, faces: &mut Faces, room: Room) -> Measured {
+        if let Some((_, measured)) = self.measured.iter().find(|(asked, _)| *asked == room) {
+            return *measured;
+        }
+        let measured = measured(faces, self.node, room);
+        self.measured.push((room, measured));
+        measured
+    }
+}
+
+/// How large an element's content is in the room that it has.
+fn measured(faces: &mut Faces, node: &Node, room: Room) -> Measured {
+    let (width, height, baseline) = match &node.content {
+        Content::Box(_) => (0, 0, None),
+        Content::Text(text) => {
+            let setting = text::set(faces, text, room);
+            (setting.width, setting.height, Some(setting.ascent()))
+        }
+        Content::Price(price) => {
+            let setting = price::set(faces, price, room);
+            (setting.width, setting.height, Some(setting.ascent))
+        }
+        Content::Barcode(code) => (to_i32(barcode::WIDTH) * i32::from(code.module), BARCODE_HEIGHT, None),
+    };
+    Measured { size: taffy::Size { width: pixels(width), height: pixels(height) }, baseline: baseline.map(pixels) }
+}
+
+fn definite(available: AvailableSpace) -> Option<i32> {
+    match available {
+        AvailableSpace::Definite(pixels) => Some(whole(pixels)),
+        AvailableSpace::MinContent | AvailableSpace::MaxContent => None,
+    }
+}
+
+/// Layout's numbers are whole after rounding, and at most some thousand.
+#[expect(clippy::cast_possible_truncation, reason = "rounded first, and `as` saturates")]
+fn whole(pixels: f32) -> i32 {
+    pixels.floor() as i32
+}
+
+#[expect(clippy::cast_precision_loss, reason = "lengths on a panel are far below 2^24")]
+fn pixels(length: i32) -> f32 {
+    length as f32
+}
+
+fn placed(tree: &TaffyTree<Leaf<'_>>, node: NodeId, parent: Point) -> Placed {
+    let layout = tree.layout(node).expect(ROOT);
+    let at = parent + Point::new(whole(layout.location.x), whole(layout.location.y));
+    let area = rectangle(at, layout.size.width, layout.size.height);
+    let (left, top) = (layout.border.left + layout.padding.left, layout.border.top + layout.padding.top);
+    let inside =
+        rectangle(at + Point::new(whole(left), whole(top)), layout.content_box_width(), layout.content_box_height());
+    let children = tree.children(node).expect(ROOT).into_iter().map(|child| placed(tree, child, at)).collect();
+    Placed { area, inside, children }
+}
+
+fn rectangle(at: Point, width: f32, height: f32) -> Rectangle {
+    let side = |length: f32| u32::try_from(whole(length)).unwrap_or(0);
+    Rectangle::new(at, Size::new(side(width), side(height)))
+}
+
+/// Our attributes in taffy's words. Everything may shrink to nothing rather than push its neighbours out.
+fn flex(style: &Style) -> taffy::Style {
+    let length = |pixels: u16| LengthPercentage::from_length(f32::from(pixels));
+    let dimension = |length: Option<Length>| match length {
+        Some(Length::Pixels(pixels)) => Dimension::from_length(f32::from(pixels)),
+        Some(Length::Percent(percent)) => Dimension::from_percent(f32::from(percent) / 100.0),
+        None => Dimension::AUTO,
+    };
+    taffy::Style {
+        display: taffy::Display::Flex,
+        flex_direction: match style.direction {
+            Direction::Row => FlexDirection::Row,
+            Direction::Column => FlexDirection::Column,
+        },
+        gap: taffy::Size { width: length(style.gap), height: length(style.gap) },
+        padding: taffy::Rect {
+            left: length(style.padding.left),
+            right: length(style.padding.right),
+            top: length(style.padding.top),
+            bottom: length(style.padding.bottom),
+        },
+        border: taffy::Rect::length(f32::from(style.border)),
+        align_items: align(style.align),
+        justify_content: justify(style.justify),
+        flex_grow: f32::from(style.grow),
+        flex_shrink: f32::from(style.shrink),
+        size: taffy::Size { width: dimension(style.width), height: dimension(style.height) },
+        min_size: taffy::Size { width: LengthPercentageAuto::ZERO, height: LengthPercentageAuto::ZERO },
+        ..taffy::Style::default()
+    }
+}
+
+const fn align(align: Align) -> AlignItems {
+    match align {
+        Align::Start => AlignItems::FLEX_START,
+        Align::Center => AlignItems::CENTER,
+        Align::End => AlignItems::FLEX_END,
+        Align::Stretch => AlignItems::STRETCH,
+        Align::Baseline => AlignItems::BASELINE,
+    }
+}
+
+const fn justify(justify: Justify) -> JustifyContent {
+    match justify {
+        Justify::Start => JustifyContent::FLEX_START,
+        Justify::Center => JustifyContent::CENTER,
+        Justify::End => JustifyContent::FLEX_END,
+        Justify::SpaceBetween => JustifyContent::SPACE_BETWEEN,
+        Justify::SpaceEvenly => JustifyContent::SPACE_EVENLY,
+    }
+}

@@ -1,0 +1,198 @@
+//! A template with every expression evaluated: plain values that decide a picture completely.
+
+use std::fmt;
+use std::str::FromStr;
+
+use gondola_protocol::Panel;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::style::{Color, Decoration, Digits, Fit, Font, Overflow, Style, Symbology, TextAlign, Weight};
+
+/// Raised whenever the renderer draws some scene differently, so that old keys do not stand for new pictures.
+pub const RENDERER_VERSION: u32 = 1;
+
+/// Everything that a picture shows, for one panel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scene {
+    pub(super) template: String,
+    pub(super) panel: Panel,
+    pub(super) root: Node,
+}
+
+/// One element.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Node {
+    /// The ink of its text, bars and frame; the panel has it.
+    pub color: Color,
+    /// How it stands and looks.
+    pub style: Style,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What an element holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Other elements.
+    Box(Vec<Node>),
+    /// Text.
+    Text(Text),
+    /// A price.
+    Price(Price),
+    /// A bar code.
+    Barcode(Barcode),
+}
+
+/// Text that fits itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Text {
+    /// On one line, without control characters, never empty.
+    pub text: String,
+    /// Its look.
+    pub look: TextLook,
+}
+
+/// How a text looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TextLook {
+    /// Sizes to try.
+    pub size: Fit,
+    /// Most lines.
+    pub lines: u16,
+    /// When it does not fit.
+    pub overflow: Overflow,
+    /// Family.
+    pub font: Font,
+    /// Weight.
+    pub weight: Weight,
+    /// Line over it.
+    pub decoration: Decoration,
+    /// Where its lines stand.
+    pub align: TextAlign,
+}
+
+/// A price in large figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Price {
+    /// `59.90`, never empty.
+    pub amount: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// What the price is for; empty for none.
+    pub unit: String,
+    /// Sizes to try.
+    pub size: Fit,
+}
+
+/// A bar code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Barcode {
+    /// What it says, never empty; it may be no valid code.
+    pub content: String,
+    /// Symbology.
+    pub symbology: Symbology,
+    /// Pixels of the narrowest bar.
+    pub module: u16,
+    /// Digits under it.
+    pub digits: Digits,
+}
+
+impl Scene {
+    /// What identifies the picture: equal keys mean equal pictures.
+    #[must_use]
+    pub fn key(&self) -> RenderKey {
+        #[derive(Serialize)]
+        struct Canonical<'a> {
+            renderer: u32,
+            panel: Panel,
+            root: &'a Node,
+        }
+        let canonical = Canonical { renderer: RENDERER_VERSION, panel: self.panel, root: &self.root };
+        let bytes = serde_json::to_vec(&canonical).expect("a scene of texts and numbers is JSON");
+        let mut key = [0; 16];
+        key.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
+        RenderKey(key)
+    }
+
+    /// The panel that it is for.
+    #[must_use]
+    pub const fn panel(&self) -> Panel {
+        self.panel
+    }
+
+    /// The template that it was made from.
+    #[must_use]
+    pub fn template(&self) -> &str {
+        &self.template
+    }
+
+    /// The outermost box.
+    #[must_use]
+    pub const fn root(&self) -> &Node {
+        &self.root
+    }
+}
+
+/// The first 16 bytes of a BLAKE3 over a scene, its panel and [`RENDERER_VERSION`], written as 32 lower-case
+/// hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RenderKey(pub [u8; 16]);
+
+/// A text that is no render key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("render key `{0}` is not 32 lower-case hexadecimal digits")]
+pub struct RenderKeyError(String);
+
+impl FromStr for RenderKey {
+    type Err = RenderKeyError;
+
+    fn from_str(text: &str) -> Result<Self, RenderKeyError> {
+        let refused = || RenderKeyError(text.to_owned());
+        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(refused());
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| refused())?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for RenderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for RenderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for RenderKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RenderKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_and_written() {
+        let key = RenderKey([0xA5; 16]);
+        assert_eq!(key.to_string().parse::<RenderKey>().unwrap(), key);
+        assert_eq!(serde_json::from_str::<RenderKey>(&serde_json::to_string(&key).unwrap()).unwrap(), key);
+        for text in ["", "a5", &"A5".repeat(16), &"g5".repeat(16)] {
+            assert!(text.parse::<RenderKey>().is_err(), "{text}");
+        }
+    }
+}
