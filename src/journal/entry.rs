@@ -47,7 +47,7 @@ pub enum Entry {
         /// The edition that the label reports.
         edition: Edition,
         /// The render key of the picture, 32 hexadecimal digits; none for a picture that is not ours.
-        key: Option<String>,
+        key: Option<crate::template::RenderKey>,
         /// What the picture showed; empty for a picture that is not ours.
         shown: Vec<Shown>,
     },
