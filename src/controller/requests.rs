@@ -1,0 +1,104 @@
+//! Requests: registrations and bindings. A reply leaves only after the journal holds what it confirms.
+
+use gondola_protocol::message::Lane;
+use gondola_protocol::{LabelId, Moment};
+
+use super::Controller;
+use super::message::{Output, Refusal, Request, Ticket, UnknownSkus};
+use crate::catalog::sku::Sku;
+use crate::fleet::label::{Binding, Label, SKUS_MAX};
+use crate::journal::entry::Entry;
+
+impl Controller {
+    pub(super) fn handle_request(&mut self, now: Moment, ticket: Ticket, request: Request) {
+        match self.decide(request) {
+            Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
+            Ok(entry) => {
+                // In the journal a decision stands before everything that follows from it.
+                let batch = self.append(vec![entry.clone()]);
+                self.carry_out(now, &entry);
+                self.replies.push_back((batch, ticket));
+            }
+        }
+    }
+
+    /// What a request comes to, or why it does not.
+    fn decide(&self, request: Request) -> Result<Entry, Refusal> {
+        match request {
+            Request::Register { label, panel, position } => match self.fleet.label(label) {
+                Some(known) if known.panel != panel => {
+                    Err(Refusal::OtherPanel { label, registered: known.panel, asked: panel })
+                }
+                _ => Ok(Entry::Registered { label, panel, position }),
+            },
+            Request::Remove { label } => self.registered(label).map(|_| Entry::Removed { label }),
+            Request::Bind { label, skus, template, unknown } => {
+                self.registered(label)?;
+                self.check_skus(&skus, unknown)?;
+                self.check_template(template.as_deref())?;
+                Ok(Entry::Bound { label, skus, template })
+            }
+            Request::Unbind { label } => self.registered(label).map(|_| Entry::Unbound { label }),
+        }
+    }
+
+    fn registered(&self, label: LabelId) -> Result<&Label, Refusal> {
+        self.fleet.label(label).ok_or(Refusal::UnknownLabel(label))
+    }
+
+    fn check_skus(&self, skus: &[Sku], unknown: UnknownSkus) -> Result<(), Refusal> {
+        if skus.is_empty() || skus.len() > SKUS_MAX {
+            return Err(Refusal::SkuCount(skus.len()));
+        }
+        let untold: Vec<Sku> = skus.iter().filter(|sku| self.catalog.product(sku).is_none()).cloned().collect();
+        if unknown == UnknownSkus::Refuse && !untold.is_empty() {
+            return Err(Refusal::UnknownSkus(untold));
+        }
+        Ok(())
+    }
+
+    fn check_template(&self, template: Option<&str>) -> Result<(), Refusal> {
+        let Some(template) = template else { return Ok(()) };
+        if self.templates.names().any(|name| name == template) {
+            return Ok(());
+        }
+        Err(Refusal::UnknownTemplate(template.to_owned(), self.templates.names().map(str::to_owned).collect()))
+    }
+
+    /// Does what an entry says: for a request that was just decided, and for the journal's at start.
+    pub(super) fn carry_out(&mut self, now: Moment, entry: &Entry) {
+        match entry {
+            Entry::Registered { label, panel, position } => {
+                if let Some(known) = self.fleet.label_mut(*label) {
+                    known.position = position.clone();
+                } else if let Some(seen) = self.fleet.add_label(Label::new(*label, *panel, position.clone())) {
+                    self.handle_check_in(seen.at, &seen.station, &seen.check_in);
+                }
+                self.outputs.push_back(Output::Changed(*label));
+            }
+            Entry::Removed { label } => {
+                self.rebind(*label, None);
+                self.cancel(*label);
+                self.fleet.remove_label(*label);
+                self.outputs.push_back(Output::Changed(*label));
+            }
+            Entry::Bound { label, skus, template } => {
+                self.rebind(*label, Some(Binding { skus: skus.clone(), template: template.clone() }));
+            }
+            Entry::Unbound { label } => self.rebind(*label, None),
+            Entry::Proof { label, digest, edition, key, shown } => {
+                self.recall_proof(now, *label, *digest, *edition, *key, shown);
+            }
+        }
+    }
+
+    fn rebind(&mut self, label: LabelId, binding: Option<Binding>) {
+        let old = self.fleet.label(label).and_then(|label| label.binding.clone());
+        self.fleet.bind(label, binding.clone());
+        for sku in old.into_iter().chain(binding).flat_map(|binding| binding.skus) {
+            self.watch(&sku);
+        }
+        self.look_again(label, Lane::Interactive);
+        self.outputs.push_back(Output::Changed(label));
+    }
+}

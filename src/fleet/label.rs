@@ -1,0 +1,280 @@
+//! A label: what should be on its glass, what is known to be there, and what is under way.
+
+use std::collections::BTreeMap;
+
+use gondola_protocol::message::Lane;
+use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
+
+use super::SeenLabel;
+use crate::catalog::sku::Sku;
+use crate::journal::entry::{Position, Shown};
+use crate::template::RenderKey;
+
+/// Products that one label may show; the rows of the largest strip label.
+pub const SKUS_MAX: usize = 8;
+
+/// Label to products.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// 1 to [`SKUS_MAX`] products.
+    pub skus: Vec<Sku>,
+    /// A template by name, instead of the rules' choice.
+    pub template: Option<String>,
+}
+
+/// A picture by what it is and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Hash of everything that decides the pixels.
+    pub key: RenderKey,
+    /// The products and prices in it.
+    pub shown: Vec<Shown>,
+}
+
+/// What should be on the glass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// The picture.
+    pub content: Content,
+    /// Its running number.
+    pub edition: Edition,
+    /// Digest of its planes, once they have been made.
+    pub digest: Option<Digest>,
+    /// The template that draws it.
+    pub template: String,
+    /// Since when it is wanted.
+    pub since: Moment,
+    /// How urgent it is.
+    pub lane: Lane,
+}
+
+/// What a label has proven to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// Digest that the label computed.
+    pub digest: Digest,
+    /// Edition that the label reports.
+    pub edition: Edition,
+    /// First proof.
+    pub since: Moment,
+    /// Which picture of ours that is; none for a picture that is not ours.
+    pub content: Option<Content>,
+}
+
+/// A picture that a label may hold without having proven it: it was delivered, or its station went away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unproven {
+    /// Digest of its planes.
+    pub digest: Digest,
+    /// Its running number.
+    pub edition: Edition,
+    /// What it says.
+    pub content: Content,
+    /// Why nobody knows.
+    pub doubt: Doubt,
+    /// Until then a proof is awaited; after it the label is planned anew.
+    pub until: Moment,
+}
+
+/// Why it is not known whether a label shows a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It has taken the picture, and its refresh is awaited.
+    Delivered,
+    /// It has taken the picture, and no refresh can take that long.
+    Overdue,
+    /// Its base station went away with the picture.
+    Lost,
+}
+
+/// A transfer that has no outcome yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderWay {
+    /// The transfer.
+    pub number: TransferNumber,
+    /// Through which base station.
+    pub station: StationId,
+    /// Which edition it carries.
+    pub edition: Edition,
+    /// What it says.
+    pub content: Content,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its pixels are being made.
+    Rendering,
+    /// It is with the base station.
+    Sent {
+        /// Digest of its planes.
+        digest: Digest,
+    },
+    /// It is with the base station, which has been told to drop it.
+    Cancelling {
+        /// Digest of its planes.
+        digest: Digest,
+    },
+}
+
+/// Why a label is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoolDown {
+    /// It did not come for its picture: its next check-in ends the wait.
+    Silence(Moment),
+    /// It refused, or never showed what it took: asking sooner would only empty its battery.
+    Refusal(Moment),
+}
+
+impl CoolDown {
+    /// When the wait ends by itself.
+    #[must_use]
+    pub const fn until(self) -> Moment {
+        match self {
+            Self::Silence(until) | Self::Refusal(until) => until,
+        }
+    }
+}
+
+/// A base station that hears a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// When it last did.
+    pub at: Moment,
+    /// How well.
+    pub rssi_dbm: i8,
+}
+
+/// One registered label.
+#[derive(Debug, Clone)]
+pub struct Label {
+    /// Its address.
+    pub id: LabelId,
+    /// Its display, as registered.
+    pub panel: Panel,
+    /// Where it hangs.
+    pub position: Position,
+    /// What it should show.
+    pub binding: Option<Binding>,
+    /// The picture that it should show.
+    pub desired: Option<Desired>,
+    /// The picture that it has proven to show.
+    pub reported: Option<Reported>,
+    /// A picture that it may show without having proven it.
+    pub unproven: Option<Unproven>,
+    /// The transfer in progress.
+    pub under_way: Option<UnderWay>,
+    /// Why it is left alone.
+    pub cool_down: Option<CoolDown>,
+    /// Refusals in a row.
+    pub refusals: u32,
+    /// What is wrong with it, as a sentence for people.
+    pub fault: Option<String>,
+    /// Last transfer that was handed to a base station.
+    pub sent_at: Option<Moment>,
+    /// Last transfer that it took whole.
+    pub acknowledged_at: Option<Moment>,
+    /// Last picture that it has proven.
+    pub displayed_at: Option<Moment>,
+    /// Last sign of life.
+    pub last_check_in: Option<Moment>,
+    /// What it said last, for the case that it is removed and registered again.
+    pub(crate) last_word: Option<SeenLabel>,
+    /// The base stations that hear it.
+    pub heard_by: BTreeMap<StationId, Heard>,
+    /// Battery under load.
+    pub battery_mv: Option<Millivolts>,
+    /// Temperature at the label.
+    pub temperature_c: Option<i8>,
+    /// Firmware as the vendor counts it.
+    pub firmware: Option<u16>,
+    /// Highest edition ever given or heard.
+    pub edition_last: Edition,
+}
+
+impl Label {
+    pub(crate) fn new(id: LabelId, panel: Panel, position: Position) -> Self {
+        Self {
+            id,
+            panel,
+            position,
+            binding: None,
+            desired: None,
+            reported: None,
+            unproven: None,
+            under_way: None,
+            cool_down: None,
+            refusals: 0,
+            fault: None,
+            sent_at: None,
+            acknowledged_at: None,
+            displayed_at: None,
+            last_check_in: None,
+            last_word: None,
+            heard_by: BTreeMap::new(),
+            battery_mv: None,
+            temperature_c: None,
+            firmware: None,
+            edition_last: Edition(0),
+        }
+    }
+
+    /// Whether the glass is proven to agree, and nothing is on its way that could change it.
+    #[must_use]
+    pub fn is_in_sync(&self) -> bool {
+        let is_sent = self.under_way.as_ref().is_some_and(|under_way| under_way.digest().is_some());
+        self.unproven.is_none() && !is_sent && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
+    }
+
+    /// Whether the last proof is of the desired picture.
+    pub(crate) fn shows(&self, desired: &Desired) -> bool {
+        self.reported.as_ref().is_some_and(|reported| {
+            desired.digest == Some(reported.digest)
+                || reported.content.as_ref().is_some_and(|content| content.key == desired.content.key)
+        })
+    }
+
+    /// The next edition: above every one given or heard, and not below the clock, so that a controller that
+    /// lost its memory still counts upwards. A label takes an edition that is its own, so that even one which
+    /// claims the highest of all can be served.
+    pub(crate) fn next_edition(&mut self, now: Moment) -> Edition {
+        self.edition_last = Edition(self.edition_last.0.saturating_add(1).max(now.as_millis()));
+        self.edition_last
+    }
+
+    /// Which picture of ours has this digest, as far as this label may hold it.
+    pub(crate) fn content_of(&self, digest: Digest) -> Option<Content> {
+        let desired = self.desired.as_ref().filter(|desired| desired.digest == Some(digest));
+        let reported = self.reported.as_ref().filter(|reported| reported.digest == digest);
+        let unproven = self.unproven.as_ref().filter(|unproven| unproven.digest == digest);
+        let sent = self.under_way.as_ref().filter(|under_way| under_way.digest() == Some(digest));
+        desired
+            .map(|desired| &desired.content)
+            .or_else(|| unproven.map(|unproven| &unproven.content))
+            .or_else(|| sent.map(|sent| &sent.content))
+            .or_else(|| reported.and_then(|reported| reported.content.as_ref()))
+            .cloned()
+    }
+
+    /// The digests of every picture that this label wants, shows or may hold.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> + '_ {
+        let desired = self.desired.as_ref().and_then(|desired| desired.digest);
+        let reported = self.reported.as_ref().map(|reported| reported.digest);
+        let unproven = self.unproven.as_ref().map(|unproven| unproven.digest);
+        let sent = self.under_way.as_ref().and_then(UnderWay::digest);
+        [desired, reported, unproven, sent].into_iter().flatten()
+    }
+}
+
+impl UnderWay {
+    /// Digest of its planes, once they have been made.
+    #[must_use]
+    pub const fn digest(&self) -> Option<Digest> {
+        match self.stage {
+            Stage::Rendering => None,
+            Stage::Sent { digest } | Stage::Cancelling { digest } => Some(digest),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is on the shelf edge: labels, base stations, bindings, and what is known of their health.
+
+pub mod health;
+pub mod label;
+pub mod station;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gondola_protocol::message::CheckIn;
+use gondola_protocol::{LabelId, Moment, StationId};
+
+use crate::catalog::sku::Sku;
+use label::{Binding, Label};
+use station::Station;
+
+/// Unregistered labels that are remembered per store.
+///
+/// As many as a large store has before it is set up, and a neighbour's within earshot; some 8 MB.
+pub const SEEN_MAX: usize = 65_536;
+
+/// A label that was heard but is not registered here: it gets nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenLabel {
+    /// What it said last. A station does not repeat what it has passed on, so this is kept for the moment
+    /// at which the label is registered.
+    pub check_in: CheckIn,
+    /// Which base station heard it last.
+    pub station: StationId,
+    /// When.
+    pub at: Moment,
+}
+
+/// The labels and base stations of one store.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    labels: BTreeMap<LabelId, Label>,
+    labels_by_sku: BTreeMap<Sku, BTreeSet<LabelId>>,
+    stations: BTreeMap<StationId, Station>,
+    seen: BTreeMap<LabelId, SeenLabel>,
+}
+
+impl Fleet {
+    /// A registered label.
+    #[must_use]
+    pub fn label(&self, id: LabelId) -> Option<&Label> {
+        self.labels.get(&id)
+    }
+
+    /// A registered label, to change it.
+    pub(crate) fn label_mut(&mut self, id: LabelId) -> Option<&mut Label> {
+        self.labels.get_mut(&id)
+    }
+
+    /// Every registered label, by id.
+    pub fn labels(&self) -> impl Iterator<Item = &Label> {
+        self.labels.values()
+    }
+
+    /// The labels that show a product.
+    pub fn labels_of(&self, sku: &Sku) -> impl Iterator<Item = LabelId> + '_ {
+        self.labels_by_sku.get(sku).into_iter().flatten().copied()
+    }
+
+    /// Whether any label shows the product.
+    #[must_use]
+    pub fn is_bound(&self, sku: &Sku) -> bool {
+        self.labels_by_sku.contains_key(sku)
+    }
+
+    /// Every base station, by id.
+    pub fn stations(&self) -> impl Iterator<Item = &Station> {
+        self.stations.values()
+    }
+
+    /// A configured base station.
+    pub(crate) fn station_mut(&mut self, id: &StationId) -> Option<&mut Station> {
+        self.stations.get_mut(id)
+    }
+
+    /// The base station that a label's next transfer goes through: the one that heard it last, of those
+    /// that are up.
+    #[must_use]
+    pub fn station_for(&self, label: &Label) -> Option<&Station> {
+        let up = |station: &&Station| station.capacity.is_some();
+        let heard = label.heard_by.iter().filter_map(|(id, heard)| Some((heard.at, self.stations.get(id)?)));
+        heard.filter(|(_, station)| up(station)).max_by_key(|(at, _)| *at).map(|(_, station)| station)
+    }
+
+    /// Labels that were heard but are not registered.
+    pub fn seen(&self) -> impl Iterator<Item = (LabelId, &SeenLabel)> {
+        self.seen.iter().map(|(label, seen)| (*label, seen))
+    }
+
+    pub(crate) fn add_station(&mut self, id: StationId) {
+        self.stations.insert(id.clone(), Station::new(id));
+    }
+
+    /// Adds a label, and answers what it said before it was registered.
+    pub(crate) fn add_label(&mut self, label: Label) -> Option<SeenLabel> {
+        let seen = self.seen.remove(&label.id);
+        self.labels.insert(label.id, label);
+        seen
+    }
+
+    /// Removes a label, which from then on is one that was heard and is not registered.
+    pub(crate) fn remove_label(&mut self, id: LabelId) {
+        self.bind(id, None);
+        if let Some(seen) = self.labels.remove(&id).and_then(|label| label.last_word) {
+            self.note_seen(id, seen);
+        }
+    }
+
+    /// Sets or takes away a label's binding, and the index with it.
+    pub(crate) fn bind(&mut self, id: LabelId, binding: Option<Binding>) {
+        let Some(label) = self.labels.get_mut(&id) else { return };
+        for sku in label.binding.iter().flat_map(|old| &old.skus) {
+            if let Some(labels) = self.labels_by_sku.get_mut(sku) {
+                labels.remove(&id);
+                if labels.is_empty() {
+                    self.labels_by_sku.remove(sku);
+                }
+            }
+        }
+        for sku in binding.iter().flat_map(|new| &new.skus) {
+            self.labels_by_sku.entry(sku.clone()).or_default().insert(id);
+        }
+        label.binding = binding;
+    }
+
+    /// Notes an unregistered label. Answers whether it is news.
+    pub(crate) fn note_seen(&mut self, id: LabelId, seen: SeenLabel) -> News {
+        let known = self.seen.contains_key(&id);
+        if !known && self.seen.len() >= SEEN_MAX {
+            return News::Known;
+        }
+        self.seen.insert(id, seen);
+        if known { News::Known } else { News::First }
+    }
+}
+
+/// Whether something is told for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It was not known before.
+    First,
+    /// It was.
+    Known,
+}

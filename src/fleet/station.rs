@@ -1,0 +1,64 @@
+//! A base station as the controller sees it: is it up, and how much can it take.
+
+use gondola_protocol::message::Welcome;
+use gondola_protocol::{Moment, StationId};
+
+/// What a base station holds at most, from its welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Transfers at once.
+    pub transfers: usize,
+    /// Bytes of pictures at once. Counted raw, because what a picture packs to is known only once it is made.
+    pub bytes: usize,
+}
+
+impl From<&Welcome> for Capacity {
+    fn from(welcome: &Welcome) -> Self {
+        Self {
+            transfers: usize::from(welcome.transfers_max),
+            bytes: usize::try_from(welcome.bytes_max).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// One base station.
+#[derive(Debug, Clone)]
+pub struct Station {
+    /// Its name.
+    pub id: StationId,
+    /// What it can hold while a session is open; none while it is away.
+    pub capacity: Option<Capacity>,
+    /// When it last came or went.
+    pub since: Option<Moment>,
+    /// Why it is away, as a sentence for people.
+    pub away_because: Option<String>,
+    /// Transfers planned for it that have no outcome yet.
+    pub transfers: usize,
+    /// Their pictures' raw bytes.
+    pub bytes: usize,
+}
+
+impl Station {
+    pub(crate) fn new(id: StationId) -> Self {
+        Self { id, capacity: None, since: None, away_because: None, transfers: 0, bytes: 0 }
+    }
+
+    /// Whether a picture of `bytes` fits now. The first picture always fits: a station may pack it smaller
+    /// than its raw size, and says no if it cannot.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.capacity.is_some_and(|capacity| {
+            self.transfers < capacity.transfers && (self.transfers == 0 || self.bytes + bytes <= capacity.bytes)
+        })
+    }
+
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.transfers += 1;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn release(&mut self, bytes: usize) {
+        self.transfers = self.transfers.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
