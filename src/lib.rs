@@ -1,7 +1,89 @@
-//! Gondola: electronic shelf label controller.
+//! Gondola: an electronic shelf label (ESL) controller with fleet management.
+//!
+//! The picture on a shelf edge is a pure function of the catalog, the bindings, the templates and the clock.
+//! Gondola's only job is to make the glass agree, and to be able to prove that it did. This page is the map
+//! of how it does that: first from above, then room by room, then what holds everywhere.
+//!
+//! # From above
+//!
+//! ```text
+//!  merchandise system                                 people and programs
+//!        │ change messages (MQTT)                            │ REST, pages
+//!        ▼                                                   ▼
+//!   run::feed ──rows──► ┌──────────────────────────────────────────────┐ ◄──requests, reads── web
+//!                       │ controller  (one per store, pure)            │
+//!                       │   catalog ─► shelf price at t                │
+//!                       │   fleet: bindings, desired, reported         │
+//!                       │   template: view ─► scene ─► render key      │
+//!                       │   planner: who is next at which station      │
+//!                       └──────────────────────────────────────────────┘
+//!      outputs:  Append │      Store │      Render │     Send │     Acknowledge, Reply, Changed, Notice
+//!                       ▼            ▼             ▼          ▼
+//!                   journal       storage       render     gondola-drivers: head ─ TCP ─► base station ~ label
+//!                   (truth)       (view)       (pixels)       │
+//!                       └── Synced ──┴─ Stored ────┴ Rendered ┴── check-ins, outcomes: evidence ──► controller
+//! ```
+//!
+//! A price change goes once around this loop. The feed's row is applied to the catalog; the labels bound to
+//! the product are looked at again; a label whose *render key* changed gets a new *desired* picture with a
+//! new *edition*; it stands in line before the base station that hears it; when the station has room, the
+//! picture is drawn, packed and sent; the label wakes, takes it, decodes it, refreshes its glass and reports
+//! the digest that it computed from what it shows. That report, and nothing else, becomes a proof in the
+//! journal and makes the label *in sync*.
+//!
+//! # Room by room
+//!
+//! | module | what it holds | what it never does |
+//! |---|---|---|
+//! | [`controller`] | one store's state and every decision; `handle`, `poll_output`, `poll_timeout` | I/O, clocks, waiting |
+//! | [`catalog`] | feed rows, products, promotions, the shelf price at an instant and when it changes next | know of labels |
+//! | [`fleet`] | labels, base stations, bindings; health, derived | decide what is sent |
+//! | [`planner`] | what a label needs now, and the lines before the base stations | remember pictures |
+//! | [`template`] | XML and rules, parsed once; a view becomes a scene, its render key says when pixels differ | touch pixels |
+//! | [`render`] | a scene becomes packed planes | see products, fail on content |
+//! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display | forget, or rewrite |
+//! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock | be the only home of anything |
+//! | [`run`] | the shells: MQTT, store task, render threads, clock, telemetry, start and stop | decide |
+//! | [`web`] | pages, REST, server-sent events, metrics | keep state |
+//! | [`config`] | the configuration file, all of its problems at once | be global |
+//! | [`cli`] | one file per command | be called by anything but `main` |
+//! | `simulate` | the virtual-time harness; the demonstration with its merchandise system and its check of every glass | ship with a build without the feature `simulator` |
+//!
+//! Beside this crate: `gondola-protocol` (wire types of shelflink and the values that both ends share: no I/O,
+//! no clock), `gondola-drivers` (the controller's end: link, session, batches and encoders, pure, and the task
+//! that owns a station), `gondola-simulator` (labels, stations and radio as an independent reading of the
+//! protocol; it sees neither drivers nor controller).
+//!
+//! # What holds everywhere
+//!
+//! - **Level-triggered.** Work is found by comparing desired with reported. A message, a timer or a restart
+//!   only says "look again"; there is no queue of updates to replay. Every label is looked at again on a period.
+//! - **Evidence only.** `reported` changes in one place, where a label's check-in is taken in. Sending, an
+//!   acknowledgement, a delivery change what is *under way* or *unproven*, never what is reported.
+//! - **Newest wins.** A label has at most one transfer. A newer picture cancels it; editions only grow.
+//! - **One owner for each second chance.** Retransmission: the drivers' link. A new connection: the drivers'
+//!   station task, and the feed for its broker. A new decision: the planner's cool-downs. Nothing else repeats.
+//! - **Durable before acknowledged.** A request is answered after the journal's fsync; a feed message is
+//!   acknowledged to the broker after the view has flushed it. The journal's thread commits in groups.
+//! - **Everything is bounded.** Each queue and map has a constant with its reason. Pictures are never queued:
+//!   a label in line is an id, and its pixels are made when a station has room.
+//! - **There is no clock** outside `run::clock`, **no sled** outside `storage`, **no decision** in `run`, and
+//!   **no state** in `web`. Tests in `tests/workspace.rs` hold the edges.
+//!
+//! The same core runs in production and in virtual time: `simulate::harness` is `run::store` with a loop in
+//! place of the sockets, and an hour of a shop takes it about a second.
 
 pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod controller;
+pub mod fleet;
 pub mod journal;
+pub mod planner;
 pub mod render;
+pub mod run;
+#[cfg(feature = "simulator")]
+pub mod simulate;
 pub mod storage;
 pub mod template;
+pub mod web;

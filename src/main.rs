@@ -1,2 +1,7 @@
-//! The `gondola` command.
-fn main() {}
+//! The `gondola` command: arguments to configuration to command to exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gondola::cli::main()
+}

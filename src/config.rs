@@ -1,0 +1,464 @@
+//! The configuration file: typed, closed against unknown keys, and reporting every problem at once.
+//! It is passed as an argument and never global.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use gondola_protocol::{StationId, StoreId};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::currency::Currency;
+use crate::catalog::settings::{Format, Market};
+
+/// Problems that are reported at once; a file with more of them is read again after these are mended.
+const PROBLEMS_MAX: usize = 20;
+
+/// What `gondola run` works by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where journal, view and pictures live. Relative to the working directory.
+    pub data_dir: PathBuf,
+    /// A directory of templates instead of the embedded ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub templates: Option<PathBuf>,
+    /// The dashboard and REST.
+    #[serde(default)]
+    pub web: WebConfig,
+    /// The broker that brings changes.
+    pub feed: FeedConfig,
+    /// The stores.
+    #[serde(default)]
+    pub store: Vec<StoreConfig>,
+}
+
+/// `[web]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebConfig {
+    /// Address and port; port 0 takes a free one.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { listen: default_listen() }
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 8080).into()
+}
+
+/// `[feed]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedConfig {
+    /// `embedded`, or the address of a broker.
+    pub broker: Broker,
+    /// What stands before the store in every topic.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+fn default_prefix() -> String {
+    "gondola/v1".to_owned()
+}
+
+/// Where change messages come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Broker {
+    /// In this process, on loopback, in memory.
+    Embedded,
+    /// `mqtt://host:port`
+    Mqtt {
+        /// Name or address.
+        host: String,
+        /// 1883 unless given.
+        port: u16,
+    },
+}
+
+impl TryFrom<String> for Broker {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "embedded" {
+            return Ok(Self::Embedded);
+        }
+        if text.starts_with("mqtts://") {
+            return Err("TLS to the broker is not built in this version; use `mqtt://` on a trusted network".to_owned());
+        }
+        let shape = || format!("broker `{text}` is not `embedded` or `mqtt://host:port`");
+        let address = text.strip_prefix("mqtt://").ok_or_else(shape)?;
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| shape())?),
+            None => (address, 1883),
+        };
+        if host.is_empty() || port == 0 || host.contains('/') {
+            return Err(shape());
+        }
+        Ok(Self::Mqtt { host: host.to_owned(), port })
+    }
+}
+
+impl From<Broker> for String {
+    fn from(broker: Broker) -> Self {
+        broker.to_string()
+    }
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Mqtt { host, port } => write!(f, "mqtt://{host}:{port}"),
+        }
+    }
+}
+
+/// `[[store]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Its id in topics and paths.
+    pub id: StoreId,
+    /// Its name for people.
+    pub name: String,
+    /// What kind of shop it is.
+    pub format: Format,
+    /// Dates on labels are in this IANA zone.
+    pub time_zone: String,
+    /// Of every amount.
+    pub currency: Currency,
+    /// Whose law on price tags holds.
+    pub market: Market,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<toml::Value>,
+    /// Its base stations.
+    #[serde(default)]
+    pub base_station: Vec<StationConfig>,
+}
+
+/// `[[store.base_station]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StationConfig {
+    /// Its name.
+    pub id: StationId,
+    /// Which protocol it speaks.
+    pub driver: Driver,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// Driver families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// Our reference protocol.
+    Shelflink,
+    /// Not built yet.
+    Openepaperlink,
+}
+
+/// How a base station is reached; exactly one of the keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transport {
+    /// `host:port` to connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<String>,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baud: Option<u32>,
+    /// Not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<String>,
+}
+
+/// Why a configuration cannot be used: every problem that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: String,
+    /// What is wrong, a sentence each.
+    pub problems: Vec<String>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        write!(f, "cannot use the configuration {}: {count} problem{}", self.file, if count == 1 { "" } else { "s" })?;
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has problems.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let refused = |error: std::io::Error| ConfigError { file: file.clone(), problems: vec![error.to_string()] };
+        Self::parse(&std::fs::read_to_string(path).map_err(refused)?, &file)
+    }
+
+    /// Reads the text of a file; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// Every problem that the text has.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
+        let (config, mut problems) = read_shape(text);
+        if let Some(config) = &config {
+            problems.extend(config.check());
+        }
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError { file: file.to_owned(), problems }),
+        }
+    }
+
+    /// What the types cannot say.
+    fn check(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Err(error) = crate::web::check_listen(self.web.listen) {
+            problems.push(error.to_string());
+        }
+        let feed = &self.feed;
+        not_built("feed.username", feed.username.is_some(), &mut problems);
+        not_built("feed.password_file", feed.password_file.is_some(), &mut problems);
+        not_built("feed.ca_file", feed.ca_file.is_some(), &mut problems);
+        if feed.prefix.is_empty() || feed.prefix.contains(['+', '#']) || feed.prefix.starts_with('$') {
+            problems.push(format!("feed.prefix `{}` cannot stand at the start of a topic", feed.prefix));
+        }
+        if self.store.is_empty() {
+            problems.push("there is no store; add a [[store]]".to_owned());
+        }
+        let mut ids = BTreeSet::new();
+        for store in &self.store {
+            if !ids.insert(&store.id) {
+                problems.push(format!("store `{}` is there twice", store.id));
+            }
+            store.check(&mut problems);
+        }
+        problems
+    }
+}
+
+impl StoreConfig {
+    fn check(&self, problems: &mut Vec<String>) {
+        let id = &self.id;
+        if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
+            problems.push(format!(
+                "store `{id}`: time_zone `{}` is not a zone of the IANA database, for example `Asia/Shanghai`",
+                self.time_zone
+            ));
+        }
+        not_built(&format!("store `{id}`: reload"), self.reload.is_some(), problems);
+        let mut stations = BTreeSet::new();
+        for station in &self.base_station {
+            if !stations.insert(&station.id) {
+                problems.push(format!("store `{id}`: base station `{}` is there twice", station.id));
+            }
+            station.check(&format!("base station `{}`", station.id), problems);
+        }
+    }
+}
+
+impl StationConfig {
+    fn check(&self, name: &str, problems: &mut Vec<String>) {
+        let transport = &self.transport;
+        not_built(&format!("{name}: driver `openepaperlink`"), self.driver == Driver::Openepaperlink, problems);
+        not_built(&format!("{name}: transport `listen`"), transport.listen.is_some(), problems);
+        not_built(&format!("{name}: transport `serial`"), transport.serial.is_some(), problems);
+        not_built(&format!("{name}: transport `mqtt`"), transport.mqtt.is_some(), problems);
+        not_built(&format!("{name}: key_file"), self.key_file.is_some(), problems);
+        let other = transport.listen.is_some() || transport.serial.is_some() || transport.mqtt.is_some();
+        match &transport.tcp {
+            Some(address) if !address.contains(':') => {
+                problems.push(format!("{name}: tcp `{address}` is not `host:port`"));
+            }
+            None if !other => problems.push(format!("{name}: transport has no address; use {{ tcp = \"host:port\" }}")),
+            _ => {}
+        }
+    }
+}
+
+fn not_built(what: &str, is_used: bool, problems: &mut Vec<String>) {
+    if is_used {
+        problems.push(format!("{what} is not built in this version; remove it"));
+    }
+}
+
+/// Reads the types, and finds further problems behind the first by reading again without the line at fault.
+/// The problems are in the order of their lines.
+fn read_shape(text: &str) -> (Option<Config>, Vec<String>) {
+    let mut text = text.to_owned();
+    let mut problems: Vec<(usize, String)> = Vec::new();
+    while problems.len() < PROBLEMS_MAX {
+        let error = match toml::from_str::<Config>(&text) {
+            Ok(config) => return (Some(config), in_order(problems)),
+            Err(error) => error,
+        };
+        // A key that is missing after a line was taken out may have stood there: it is not the author's mistake.
+        let missing = error.message().starts_with("missing field");
+        if missing && !problems.is_empty() {
+            break;
+        }
+        let Some(span) = error.span() else {
+            problems.push((0, error.message().to_owned()));
+            break;
+        };
+        let line = text[..span.start].matches('\n').count() + 1;
+        problems.push((line, format!("line {line}: {}", error.message())));
+        if missing || !blank_line(&mut text, span.start) {
+            break;
+        }
+    }
+    (None, in_order(problems))
+}
+
+fn in_order(mut problems: Vec<(usize, String)>) -> Vec<String> {
+    problems.sort();
+    problems.into_iter().map(|(_, problem)| problem).collect()
+}
+
+/// Takes a line out without moving the others. Answers whether there was anything to take.
+fn blank_line(text: &mut String, at: usize) -> bool {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    let blank = " ".repeat(end - start);
+    let had_text = !text[start..end].trim().is_empty();
+    text.replace_range(start..end, &blank);
+    had_text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+data_dir = "/var/lib/gondola"
+
+[feed]
+broker = "mqtt://127.0.0.1:1883"
+
+[[store]]
+id = "hz-001"
+name = "杭州解百店"
+format = "community"
+time_zone = "Asia/Shanghai"
+currency = "CNY"
+market = "CN"
+
+[[store.base_station]]
+id = "front"
+driver = "shelflink"
+transport = { tcp = "127.0.0.1:7001" }
+"#;
+
+    #[track_caller]
+    fn check(change: impl Fn(&str) -> String, expected: &[&str]) {
+        let error = Config::parse(&change(GOOD), "gondola.toml").unwrap_err();
+        assert_eq!(error.problems, expected);
+        assert!(Config::parse(GOOD, "gondola.toml").is_ok());
+    }
+
+    #[test]
+    fn a_good_file_is_printed_as_it_is_read() {
+        let config = Config::parse(GOOD, "gondola.toml").unwrap();
+        assert_eq!(config.web.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.feed.prefix, "gondola/v1");
+        let printed = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&printed, "printed").unwrap(), config);
+    }
+
+    #[test]
+    fn problems_are_named_with_what_to_do() {
+        check(
+            |good| good.replace("127.0.0.1:7001", "station"),
+            &["base station `front`: tcp `station` is not `host:port`"],
+        );
+        check(
+            |good| good.replace("shelflink", "openepaperlink"),
+            &["base station `front`: driver `openepaperlink` is not built in this version; remove it"],
+        );
+        check(
+            |good| good.replace("Asia/Shanghai", "Asia/Hangzhou"),
+            &[
+                "store `hz-001`: time_zone `Asia/Hangzhou` is not a zone of the IANA database, for example `Asia/Shanghai`",
+            ],
+        );
+        check(
+            |good| good.replace("mqtt://", "mqtts://"),
+            &["line 5: TLS to the broker is not built in this version; use `mqtt://` on a trusted network"],
+        );
+        check(
+            |good| good.replace("tcp = ", "serial = "),
+            &["base station `front`: transport `serial` is not built in this version; remove it"],
+        );
+        check(
+            |good| format!("{good}\n[web]\nlisten = \"0.0.0.0:80\"\n"),
+            &[
+                "listen address `0.0.0.0:80` is not a loopback address, and this version has no accounts yet: anybody who \
+             reaches it could change bindings; use 127.0.0.1:80 (and a tunnel)",
+            ],
+        );
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        check(
+            |good| good.replace("market = ", "markt = ").replace("name = ", "nmae = ").replace("\"CNY\"", "\"Yuan\""),
+            &[
+                "line 9: unknown field `nmae`, expected one of `id`, `name`, `format`, `time_zone`, `currency`, \
+                 `market`, `reload`, `base_station`",
+                "line 12: currency `Yuan` is not three upper-case letters of ISO 4217, for example `CNY`",
+                "line 13: unknown field `markt`, expected one of `id`, `name`, `format`, `time_zone`, `currency`, \
+                 `market`, `reload`, `base_station`",
+            ],
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,200}", at in 0_usize..300) {
+            let _ = Config::parse(&text, "any");
+            let mut mixed = GOOD.to_owned();
+            if let Some((at, _)) = GOOD.char_indices().nth(at) {
+                mixed.insert_str(at, &text);
+            }
+            let _ = Config::parse(&mixed, "mixed");
+        }
+    }
+}

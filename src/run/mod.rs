@@ -1,0 +1,387 @@
+//! The shells: they move bytes and time between the core and the outside, and decide nothing.
+
+#[cfg(feature = "broker")]
+pub mod broker;
+pub mod clock;
+pub mod feed;
+pub mod pictures;
+pub mod store;
+pub mod telemetry;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gondola_drivers::head::{Counters, HeadEvent, HeadOptions};
+use gondola_drivers::{StationHandle, StationOptions, Transport};
+use gondola_protocol::{Moment, StationId, StoreId};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::settings::Settings;
+use crate::catalog::stored::RestoreError;
+use crate::config::{Broker, Config, StoreConfig};
+use crate::controller::message::Delivery;
+use crate::controller::{Controller, StoreSettings};
+use crate::journal::{Journal, JournalError, Opened};
+use crate::render::RenderError;
+use crate::storage::{DataDir, LockError, Pictures, Tree, View, ViewError, ViewWriter};
+use crate::template::Templates;
+use crate::template::view::StoreView;
+
+use crate::web::{self, StoreInfo, Web};
+use clock::Clock;
+use feed::{Feed, FeedOptions};
+use pictures::Studio;
+use store::{Inbox, News, Store, StoreHandle, StoreParts};
+use telemetry::Telemetry;
+
+/// How long a shutdown may take to bring everything to disk; after it the process ends all the same.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
+
+/// Events of base stations that wait for their store's inbox.
+const STATION_EVENTS_MAX: usize = 1_024;
+
+/// Acknowledgements that wait for the feed: as many as a broker keeps in flight at most, and more.
+const ACKNOWLEDGEMENTS_MAX: usize = 65_536;
+
+/// Why the controller does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory is not ours.
+    #[error("cannot use the data directory")]
+    DataDir(#[from] LockError),
+    /// A store's journal does not open.
+    #[error("cannot open the journal of store `{store}`")]
+    Journal {
+        /// The store.
+        store: StoreId,
+        /// Why.
+        #[source]
+        source: JournalError,
+    },
+    /// A store's view does not open.
+    #[error("cannot open the view of store `{store}`")]
+    View {
+        /// The store.
+        store: StoreId,
+        /// Why.
+        #[source]
+        source: ViewError,
+    },
+    /// The fonts do not open.
+    #[error("cannot start the render threads")]
+    Render(#[from] RenderError),
+    /// The dashboard's port.
+    #[error(
+        "cannot listen on {address} for the dashboard: is another program using the port? choose another with web.listen"
+    )]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The embedded broker.
+    #[cfg(feature = "broker")]
+    #[error("cannot start the embedded broker")]
+    Broker(#[from] broker::BrokerError),
+    /// This build has no broker.
+    #[error(
+        "this build has no embedded broker; use feed.broker = \"mqtt://host:port\", or build with the feature `broker`"
+    )]
+    NoBroker,
+    /// The system gives no thread.
+    #[error("cannot start the thread of {what}")]
+    Thread {
+        /// Whose thread.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A time zone that the configuration should have refused.
+    #[error("store `{0}` has an unknown time zone")]
+    TimeZone(StoreId),
+}
+
+impl StartError {
+    /// What a person can do, where the sentence itself does not say.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::DataDir(error) => Some(error.hint().to_owned()),
+            Self::Journal { source, .. } => Some(source.hint()),
+            Self::View { source, .. } => Some(source.hint().to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A running controller.
+#[derive(Debug)]
+pub struct System {
+    /// Its stores.
+    pub stores: Vec<StoreHandle>,
+    /// Where the dashboard listens.
+    pub web: SocketAddr,
+    /// Where the feed's broker is.
+    pub broker: (String, u16),
+    /// The base stations' tasks, to read their counters.
+    pub stations: BTreeMap<(StoreId, StationId), StationHandle>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    failed: CancellationToken,
+    data_dir: DataDir,
+}
+
+impl System {
+    /// Opens everything and starts every task.
+    ///
+    /// # Errors
+    /// See [`StartError`]. What was started has been stopped.
+    pub async fn start(
+        config: &Config,
+        templates: Arc<Templates>,
+        clock: Clock,
+        telemetry: &Telemetry,
+    ) -> Result<Self, StartError> {
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let address = config.web.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let web = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let broker = broker_address(&config.feed.broker).await?;
+        let studio = Studio::start(std::thread::available_parallelism().map_or(1, usize::from))?;
+        let mut system = Self {
+            stores: Vec::new(),
+            web,
+            broker: broker.clone(),
+            stations: BTreeMap::new(),
+            tracker: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            data_dir,
+        };
+        let (safe, acknowledgements) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
+        for store in &config.store {
+            system.start_store(store, Arc::clone(&templates), clock, studio.clone(), safe.clone())?;
+        }
+        let feed = Feed::new(
+            FeedOptions {
+                host: broker.0,
+                port: broker.1,
+                prefix: config.feed.prefix.clone(),
+                client_id: client_id(&config.data_dir),
+            },
+            &system.stores,
+        );
+        system.tracker.spawn(feed.acknowledge(acknowledgements));
+        system.tracker.spawn(feed.run(system.shutdown.clone()));
+        system.start_web(config, telemetry, listener);
+        Ok(system)
+    }
+
+    fn start_web(&self, config: &Config, telemetry: &Telemetry, listener: TcpListener) {
+        let stores = self.stores.iter().zip(&config.store);
+        let stores = stores.map(|(handle, store)| StoreInfo { handle: handle.clone(), name: store.name.clone() });
+        let router = web::router(Web::new(stores.collect(), telemetry.exposition()));
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            if let Err(error) = web::serve(listener, router, shutdown).await {
+                tracing::error!(%error, "the dashboard ended");
+            }
+        });
+    }
+
+    fn start_store(
+        &mut self,
+        config: &StoreConfig,
+        templates: Arc<Templates>,
+        clock: Clock,
+        studio: Studio,
+        acknowledgements: mpsc::Sender<Delivery>,
+    ) -> Result<(), StartError> {
+        let id = &config.id;
+        let inbox = Inbox::default();
+        let dir = self.data_dir.store_dir(id);
+        let journal_failed = |source| StartError::Journal { store: id.clone(), source };
+        let Opened { journal, records, torn, head } =
+            Journal::open(&dir, id, journal_news(inbox.news.clone())).map_err(journal_failed)?;
+        if let Some(torn) = torn {
+            tracing::warn!(store = %id, "the journal ended inside a line, as after a power cut: {torn}");
+        }
+        let mut controller = Controller::new(store_settings(config)?, templates, clock.now());
+        let (view, pictures) = Self::open_view(id, &dir, head.sequence, &mut controller, inbox.news.clone())?;
+        for record in &records {
+            controller.replay(record.at, &record.entry);
+        }
+        tracing::info!(store = %id, journal = head.sequence, labels = controller.fleet().labels().count(), "store opened");
+        let stations = self.start_stations(config, clock, &inbox);
+        let parts = StoreParts { id: id.clone(), clock, journal, view, pictures, studio, stations, acknowledgements };
+        let (store, handle) = Store::new(controller, parts, inbox);
+        self.stores.push(handle);
+        let (shutdown, failed, name) = (self.shutdown.clone(), self.failed.clone(), id.clone());
+        self.tracker.spawn(async move {
+            if let Err(error) = store.run(shutdown).await {
+                tracing::error!(store = %name, %error, hint = error.hint(), "the journal failed: the store stops");
+                failed.cancel();
+            }
+        });
+        Ok(())
+    }
+
+    fn open_view(
+        id: &StoreId,
+        dir: &Path,
+        journal_head: u64,
+        controller: &mut Controller,
+        news: mpsc::Sender<News>,
+    ) -> Result<(ViewWriter, Arc<Pictures>), StartError> {
+        let refused = |source| StartError::View { store: id.clone(), source };
+        let (mut view, mut opened) = View::open(dir).map_err(refused)?;
+        if opened.journal_sequence.is_some_and(|sequence| sequence > journal_head) {
+            (view, opened) = view.replace("it goes further than the journal").map_err(refused)?;
+        }
+        if let Some(aside) = opened.set_aside {
+            tracing::warn!(store = %id, "{aside}");
+        }
+        let catalog = controller.catalog_mut();
+        restore(&view, Tree::Products, id, |value| catalog.restore_product(value)).map_err(refused)?;
+        restore(&view, Tree::Promotions, id, |value| catalog.restore_promotion(value)).map_err(refused)?;
+        let pictures = Arc::new(Pictures::new(&view).map_err(refused)?);
+        let stored = move |number| {
+            // The store has ended.
+            let _ = news.blocking_send(News::Stored(number));
+        };
+        let writer =
+            ViewWriter::spawn(view, stored).map_err(|source| StartError::Thread { what: "the view", source })?;
+        Ok((writer, pictures))
+    }
+
+    fn start_stations(
+        &mut self,
+        config: &StoreConfig,
+        clock: Clock,
+        inbox: &Inbox,
+    ) -> BTreeMap<StationId, StationHandle> {
+        let (events, mut incoming) = mpsc::channel::<(StationId, HeadEvent)>(STATION_EVENTS_MAX);
+        let news = inbox.news.clone();
+        self.tracker.spawn(async move {
+            while let Some((station, event)) = incoming.recv().await {
+                if news.send(News::Station(station, event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut stations = BTreeMap::new();
+        for station in &config.base_station {
+            let Some(address) = station.transport.tcp.clone() else { continue };
+            let options = StationOptions {
+                id: station.id.clone(),
+                transport: Transport::Tcp(address),
+                head: HeadOptions::default(),
+            };
+            let now = move || clock.now();
+            let handle = gondola_drivers::spawn(options, &self.tracker, self.shutdown.clone(), now, events.clone());
+            self.stations.insert((config.id.clone(), station.id.clone()), handle.clone());
+            stations.insert(station.id.clone(), handle);
+        }
+        stations
+    }
+
+    /// What the base stations' links have counted, by station.
+    pub fn link_counters(&self) -> impl Iterator<Item = (&StationId, Counters)> {
+        self.stations.iter().map(|((_, station), handle)| (station, handle.counters()))
+    }
+
+    /// Completes when a store can no longer do its work.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Ends every task and waits until what was decided is on disk. Answers whether that succeeded in time.
+    pub async fn stop(self) -> bool {
+        self.shutdown.cancel();
+        self.tracker.close();
+        tokio::time::timeout(SHUTDOWN_MAX, self.tracker.wait()).await.is_ok()
+    }
+}
+
+/// Reads the view's values of one kind back. One that cannot be read is told of and left out.
+fn restore(
+    view: &View,
+    tree: Tree,
+    store: &StoreId,
+    mut take: impl FnMut(&[u8]) -> Result<(), RestoreError>,
+) -> Result<(), ViewError> {
+    for stored in view.load(tree) {
+        let (key, value) = stored?;
+        if let Err(error) = take(&value) {
+            let key = String::from_utf8_lossy(&key).into_owned();
+            tracing::warn!(%store, %error, key, "a row of the view cannot be read; its source must send it again");
+        }
+    }
+    Ok(())
+}
+
+fn journal_news(news: mpsc::Sender<News>) -> impl FnMut(Result<crate::journal::Synced, JournalError>) + Send + 'static {
+    move |synced| {
+        let told = match synced {
+            Ok(synced) => News::Synced(synced),
+            Err(error) => News::JournalFailed(error),
+        };
+        // The store has ended.
+        let _ = news.blocking_send(told);
+    }
+}
+
+/// What the core needs to know of a store.
+///
+/// # Errors
+/// A time zone that does not exist.
+pub fn store_settings(config: &StoreConfig) -> Result<StoreSettings, StartError> {
+    let time_zone = jiff::tz::TimeZone::get(&config.time_zone).map_err(|_| StartError::TimeZone(config.id.clone()))?;
+    Ok(StoreSettings {
+        view: StoreView {
+            id: config.id.to_string(),
+            name: config.name.clone(),
+            format: config.format.to_string(),
+            market: config.market.to_string(),
+        },
+        catalog: Settings { currency: config.currency, market: config.market, time_zone },
+        stations: config.base_station.iter().map(|station| station.id.clone()).collect(),
+    })
+}
+
+async fn broker_address(broker: &Broker) -> Result<(String, u16), StartError> {
+    match broker {
+        Broker::Mqtt { host, port } => Ok((host.clone(), *port)),
+        #[cfg(feature = "broker")]
+        Broker::Embedded => {
+            let address = broker::start().await?;
+            Ok((address.ip().to_string(), address.port()))
+        }
+        #[cfg(not(feature = "broker"))]
+        Broker::Embedded => Err(StartError::NoBroker),
+    }
+}
+
+/// The name of this controller's session at the broker: the same at every start on the same data directory,
+/// so that the broker keeps what came meanwhile, and another for another directory.
+fn client_id(data_dir: &Path) -> String {
+    let path = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    format!("gondola-{}", &hash[..12])
+}
+
+/// A moment as people and interfaces write it: RFC 3339 in UTC, to the millisecond.
+#[must_use]
+pub fn rfc3339(moment: Moment) -> String {
+    let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
+}

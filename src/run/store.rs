@@ -1,0 +1,459 @@
+//! One task per store: it owns the core, performs what the core puts out, and tells it what happened.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use gondola_drivers::head::{HeadEvent, Picture};
+use gondola_drivers::station::{StationHandle, StationOrder};
+use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, StoreId, TransferNumber};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::pictures::Studio;
+use crate::catalog::wire::Row;
+use crate::controller::Controller;
+use crate::controller::message::{Delivery, Input, Notice, Output, Refusal, Request, Ticket};
+use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, Synced};
+use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
+use crate::template::Scene;
+
+/// News from journal, view, render threads and base stations that wait for the store.
+const NEWS_MAX: usize = 8_192;
+
+/// Feed messages, requests and questions that wait for the store: beyond it callers wait, and the broker
+/// keeps what it has.
+const CALLS_MAX: usize = 256;
+
+/// Changes that a slow watcher may lag behind before it is told to read everything again.
+const WATCH_MAX: usize = 4_096;
+
+/// News handled between two looks at the calls, so that neither starves the other.
+const TURN_MAX: usize = 512;
+
+/// What the store's parts tell it.
+#[derive(Debug)]
+pub enum News {
+    /// From a base station.
+    Station(StationId, HeadEvent),
+    /// A picture was made.
+    Rendered(TransferNumber, Planes),
+    /// The journal holds more.
+    Synced(Synced),
+    /// The journal can hold no more.
+    JournalFailed(JournalError),
+    /// The view holds the batches up to this number.
+    Stored(u64),
+}
+
+type Question = Box<dyn FnOnce(&Controller, Moment) + Send>;
+
+/// What others ask of the store.
+enum Call {
+    Feed(Option<Delivery>, Vec<Row>),
+    Request(Request, oneshot::Sender<Result<(), Refusal>>),
+    Read(Question),
+}
+
+/// The store's task has ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("store `{0}` is not running; the log says why")]
+pub struct StoreGone(pub StoreId);
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The store says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store is gone, and whether the request was carried out is not known.
+    #[error(transparent)]
+    Gone(#[from] StoreGone),
+}
+
+/// How others reach a store.
+#[derive(Clone)]
+pub struct StoreHandle {
+    id: StoreId,
+    calls: mpsc::Sender<Call>,
+    watchers: broadcast::Sender<LabelId>,
+    pictures: Arc<Pictures>,
+    studio: Studio,
+}
+
+impl fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreHandle").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl StoreHandle {
+    /// The store's id.
+    #[must_use]
+    pub const fn id(&self) -> &StoreId {
+        &self.id
+    }
+
+    /// Reads the core's state: `question` runs on the store's own task, so it must be quick.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Controller, Moment) -> T + Send + 'static,
+    ) -> Result<T, StoreGone> {
+        let (answer, answered) = oneshot::channel();
+        let question: Question = Box::new(move |controller, now| {
+            let _ = answer.send(question(controller, now));
+        });
+        self.call(Call::Read(question)).await?;
+        answered.await.map_err(|_| StoreGone(self.id.clone()))
+    }
+
+    /// Asks for a change, and waits until the journal holds it.
+    ///
+    /// # Errors
+    /// The store refuses, or has ended.
+    pub async fn request(&self, request: Request) -> Result<(), RequestError> {
+        let (answer, answered) = oneshot::channel();
+        self.call(Call::Request(request, answer)).await?;
+        Ok(answered.await.map_err(|_| StoreGone(self.id.clone()))??)
+    }
+
+    /// Hands over a feed message's rows.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn feed(&self, delivery: Option<Delivery>, rows: Vec<Row>) -> Result<(), StoreGone> {
+        self.call(Call::Feed(delivery, rows)).await
+    }
+
+    /// Labels whose state changed from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<LabelId> {
+        self.watchers.subscribe()
+    }
+
+    /// Pictures by digest.
+    #[must_use]
+    pub fn pictures(&self) -> &Arc<Pictures> {
+        &self.pictures
+    }
+
+    /// The render threads.
+    #[must_use]
+    pub const fn studio(&self) -> &Studio {
+        &self.studio
+    }
+
+    async fn call(&self, call: Call) -> Result<(), StoreGone> {
+        self.calls.send(call).await.map_err(|_| StoreGone(self.id.clone()))
+    }
+}
+
+/// What a store's task performs its outputs with.
+#[derive(Debug)]
+pub struct StoreParts {
+    /// The store.
+    pub id: StoreId,
+    /// The time.
+    pub clock: Clock,
+    /// The only durable truth.
+    pub journal: Journal,
+    /// The write-behind view.
+    pub view: ViewWriter,
+    /// Pictures by digest.
+    pub pictures: Arc<Pictures>,
+    /// The render threads.
+    pub studio: Studio,
+    /// The base stations.
+    pub stations: BTreeMap<StationId, StationHandle>,
+    /// Feed messages that are safe.
+    pub acknowledgements: mpsc::Sender<Delivery>,
+}
+
+/// The two ends of a store's inbox, made before its parts because they tell it their news.
+#[derive(Debug)]
+pub struct Inbox {
+    /// For the parts.
+    pub news: mpsc::Sender<News>,
+    incoming: mpsc::Receiver<News>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        let (news, incoming) = mpsc::channel(NEWS_MAX);
+        Self { news, incoming }
+    }
+}
+
+/// The task.
+pub struct Store {
+    controller: Controller,
+    parts: StoreParts,
+    inbox: Inbox,
+    calls: mpsc::Receiver<Call>,
+    watchers: broadcast::Sender<LabelId>,
+    ticket: Ticket,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    /// How far the journal is known to be on disk.
+    journal_sequence: u64,
+    stored: u64,
+    /// Batches that the journal's thread had no room for. While there are any, calls wait.
+    unappended: VecDeque<Vec<Entry>>,
+    /// Batches that the view's thread had no room for, likewise.
+    unwritten: VecDeque<ViewBatch>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("id", &self.parts.id).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store that is ready to run, and how to reach it.
+    #[must_use]
+    pub fn new(controller: Controller, parts: StoreParts, inbox: Inbox) -> (Self, StoreHandle) {
+        let (calls_in, calls) = mpsc::channel(CALLS_MAX);
+        let (watchers, _) = broadcast::channel(WATCH_MAX);
+        let handle = StoreHandle {
+            id: parts.id.clone(),
+            calls: calls_in,
+            watchers: watchers.clone(),
+            pictures: Arc::clone(&parts.pictures),
+            studio: parts.studio.clone(),
+        };
+        let store = Self {
+            controller,
+            parts,
+            inbox,
+            calls,
+            watchers,
+            ticket: 0,
+            waiting: BTreeMap::new(),
+            journal_sequence: 0,
+            stored: 0,
+            unappended: VecDeque::new(),
+            unwritten: VecDeque::new(),
+        };
+        (store, handle)
+    }
+
+    /// Runs until `shutdown`, then brings what is decided to disk.
+    ///
+    /// # Errors
+    /// The journal failed: nothing more may be acknowledged.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), JournalError> {
+        let result = self.serve(&shutdown).await;
+        let Self { parts: StoreParts { journal, view, .. }, .. } = self;
+        // Both wait for their threads to write what they hold.
+        let closed = tokio::task::spawn_blocking(move || {
+            journal.close();
+            view.close();
+        });
+        if closed.await.is_err() {
+            tracing::error!("a storage thread panicked while closing");
+        }
+        result
+    }
+
+    async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), JournalError> {
+        self.controller.look_at_all();
+        self.controller.handle_timeout(self.parts.clock.now());
+        self.perform();
+        loop {
+            let woken = self.parts.clock.sleep_until(self.controller.poll_timeout());
+            tokio::select! {
+                biased;
+                // Cancel-safe: a token that is cancelled stays so.
+                () = shutdown.cancelled() => return Ok(()),
+                // Cancel-safe: `recv` takes nothing unless it completes.
+                Some(news) = self.inbox.incoming.recv() => self.take_news(news)?,
+                // Cancel-safe: as above.
+                Some(call) = self.calls.recv(), if !self.is_behind() => self.take_call(call),
+                // Cancel-safe: the next turn sleeps anew.
+                () = woken => self.controller.handle_timeout(self.parts.clock.now()),
+            }
+            self.perform();
+        }
+    }
+
+    /// Takes the news in hand and whatever waits behind it, up to a turn's share.
+    fn take_news(&mut self, first: News) -> Result<(), JournalError> {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(news) = next {
+            let input = match news {
+                News::Station(station, event) => Input::Station(station, event),
+                News::Rendered(number, planes) => Input::Rendered { number, planes },
+                News::Synced(synced) => {
+                    self.journal_sequence = synced.position.sequence;
+                    self.count_journal();
+                    Input::Synced(synced.batches)
+                }
+                News::Stored(batches) => Input::Stored(batches),
+                News::JournalFailed(error) => return Err(error),
+            };
+            self.controller.handle(self.parts.clock.now(), input);
+            taken += 1;
+            next = if taken < TURN_MAX { self.inbox.incoming.try_recv().ok() } else { None };
+        }
+        // Calls that came meanwhile are not kept waiting behind another turn of news.
+        if !self.is_behind()
+            && let Ok(call) = self.calls.try_recv()
+        {
+            self.take_call(call);
+        }
+        Ok(())
+    }
+
+    /// Shows what the journal has written: entries above fsyncs are the work of group commits.
+    fn count_journal(&self) {
+        let JournalCounters { entries, fsyncs, bytes } = self.parts.journal.counters();
+        let store = self.parts.id.to_string();
+        metrics::counter!("gondola_journal_entries_total", "store" => store.clone()).absolute(entries);
+        metrics::counter!("gondola_journal_fsyncs_total", "store" => store.clone()).absolute(fsyncs);
+        metrics::counter!("gondola_journal_bytes_total", "store" => store).absolute(bytes);
+    }
+
+    fn take_call(&mut self, call: Call) {
+        let now = self.parts.clock.now();
+        match call {
+            Call::Feed(delivery, rows) => self.controller.handle(now, Input::Feed { delivery, rows }),
+            Call::Request(request, answer) => {
+                self.ticket += 1;
+                self.waiting.insert(self.ticket, answer);
+                self.controller.handle(now, Input::Request { ticket: self.ticket, request });
+            }
+            Call::Read(question) => question(&self.controller, now),
+        }
+    }
+
+    /// Whether a disk does not keep up.
+    fn is_behind(&self) -> bool {
+        !self.unappended.is_empty() || !self.unwritten.is_empty()
+    }
+
+    fn perform(&mut self) {
+        while let Some(output) = self.controller.poll_output() {
+            match output {
+                Output::Append(entries) => self.unappended.push_back(entries),
+                Output::Store(changes) => {
+                    self.stored += 1;
+                    let journal_sequence = self.journal_sequence;
+                    self.unwritten.push_back(ViewBatch { number: self.stored, journal_sequence, changes });
+                }
+                Output::KeepPictures(wanted) => self.keep_pictures(wanted),
+                Output::Render { number, scene } => self.render(number, scene),
+                Output::Send(station, picture) => self.submit(&station, picture),
+                Output::Cancel(station, number) => self.cancel(&station, number),
+                Output::Acknowledge(delivery) => {
+                    // The feed has gone: the broker will send the message again.
+                    let _ = self.parts.acknowledgements.try_send(delivery);
+                }
+                Output::Reply(ticket, reply) => {
+                    if let Some(answer) = self.waiting.remove(&ticket) {
+                        // Whoever asked may have gone away.
+                        let _ = answer.send(reply);
+                    }
+                }
+                Output::Changed(label) => {
+                    // Nobody may be watching.
+                    let _ = self.watchers.send(label);
+                }
+                Output::Notice(notice) => report(&self.parts.id, &notice),
+            }
+        }
+        self.write();
+    }
+
+    /// Hands journal and view what is to be written, as far as they have room. What they have no room for
+    /// is handed over after their next news.
+    fn write(&mut self) {
+        let now = self.parts.clock.now();
+        while let Some(entries) = self.unappended.pop_front() {
+            match self.parts.journal.append(now, entries) {
+                Ok(()) => {}
+                Err(AppendError::Full(entries)) => {
+                    self.unappended.push_front(entries);
+                    break;
+                }
+                // Its news says why, and ends the store.
+                Err(AppendError::Stopped(_)) => {}
+            }
+        }
+        while let Some(batch) = self.unwritten.pop_front() {
+            match self.parts.view.write(batch) {
+                Ok(()) => {}
+                Err(ViewWriteError::Full(batch)) => {
+                    self.unwritten.push_front(batch);
+                    break;
+                }
+                Err(ViewWriteError::Stopped(_)) => {
+                    tracing::error!(store = %self.parts.id, "the view takes nothing any more; restart to make it anew");
+                }
+            }
+        }
+    }
+
+    fn keep_pictures(&self, wanted: BTreeSet<Digest>) {
+        let pictures = Arc::clone(&self.parts.pictures);
+        tokio::task::spawn_blocking(move || match pictures.retain(&wanted) {
+            Ok(dropped) => tracing::debug!(dropped, "pictures that no label needs are dropped"),
+            Err(error) => tracing::warn!(%error, "pictures that no label needs stay on disk"),
+        });
+    }
+
+    fn render(&mut self, number: TransferNumber, scene: Scene) {
+        let (news, pictures) = (self.inbox.news.clone(), Arc::clone(&self.parts.pictures));
+        let ordered = self.parts.studio.order(scene, move |rendered| {
+            if let Err(error) = pictures.put(&rendered.planes) {
+                tracing::warn!(%error, "a picture is not kept");
+            }
+            // The store has ended: so has the picture's use.
+            let _ = news.blocking_send(News::Rendered(number, rendered.planes));
+        });
+        if ordered.is_err() {
+            self.controller.handle(self.parts.clock.now(), Input::Unsent(number));
+        }
+    }
+
+    fn submit(&mut self, station: &StationId, picture: Picture) {
+        let number = picture.number;
+        let handle = self.parts.stations.get(station);
+        if handle.is_none_or(|handle| handle.try_order(StationOrder::Submit(picture)).is_err()) {
+            self.controller.handle(self.parts.clock.now(), Input::Unsent(number));
+        }
+    }
+
+    fn cancel(&self, station: &StationId, number: TransferNumber) {
+        // A station too busy to take it delivers a picture that is overtaken; the next one follows it.
+        if let Some(handle) = self.parts.stations.get(station) {
+            let _ = handle.try_order(StationOrder::Cancel(number));
+        }
+    }
+}
+
+fn report(store: &StoreId, notice: &Notice) {
+    let kind = match notice {
+        Notice::UnregisteredLabel { .. } => {
+            metrics::counter!("gondola_notices_total", "kind" => "unregistered_label").increment(1);
+            tracing::info!(%store, "{notice}");
+            return;
+        }
+        Notice::Fault { .. } => "fault",
+        Notice::Regressed { .. } => {
+            metrics::counter!("gondola_notices_total", "kind" => "regressed_row").increment(1);
+            tracing::info!(%store, "{notice}");
+            return;
+        }
+        Notice::RefusedRow { .. } => "refused_row",
+        // The station's own task tells people of these.
+        Notice::StationUp(_) | Notice::StationDown { .. } => return,
+        Notice::Dropped { .. } => "dropped_frame",
+    };
+    metrics::counter!("gondola_notices_total", "kind" => kind).increment(1);
+    tracing::warn!(%store, "{notice}");
+}

@@ -1,0 +1,209 @@
+//! Labels: lists, one label, and what is asked of one.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId};
+use serde::{Deserialize, Serialize};
+
+use super::{ITEMS_DEFAULT, ITEMS_MAX, List, batch};
+use crate::catalog::sku::Sku;
+use crate::controller::Controller;
+use crate::controller::message::Request;
+use crate::fleet::health::{Health, Problem as LabelProblem};
+use crate::fleet::label::Label;
+use crate::journal::entry::Position;
+use crate::web::problem::Problem;
+use crate::web::request::{Body, Fields, Params};
+use crate::web::selection::{self, Filter, Picked, Selection};
+use crate::web::{Shop, Web, instant, label_id, picture};
+
+/// One label.
+#[derive(Serialize)]
+pub(super) struct LabelJson {
+    label: LabelId,
+    panel: Panel,
+    health: Health,
+    problems: Vec<LabelProblem>,
+    /// Why it is faulty.
+    fault: Option<String>,
+    skus: Vec<Sku>,
+    template: Option<String>,
+    position: Position,
+    desired: Option<DesiredJson>,
+    reported: Option<ReportedJson>,
+    acknowledged_at: Option<String>,
+    displayed_at: Option<String>,
+    last_check_in: Option<String>,
+    base_station: Option<StationId>,
+    heard_by: Vec<HeardJson>,
+    battery_mv: Option<Millivolts>,
+    temperature_c: Option<i8>,
+    firmware: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DesiredJson {
+    /// None until the picture is drawn.
+    digest: Option<Digest>,
+    edition: Edition,
+    since: String,
+}
+
+#[derive(Serialize)]
+struct ReportedJson {
+    digest: Digest,
+    edition: Edition,
+    since: String,
+    evidence: &'static str,
+}
+
+#[derive(Serialize)]
+struct HeardJson {
+    base_station: StationId,
+    rssi_dbm: i8,
+    at: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    health: Option<String>,
+    problem: Option<String>,
+    base_station: Option<String>,
+    sku: Option<String>,
+    q: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+impl Query {
+    fn selection(self) -> Result<Selection, Problem> {
+        let filter = Filter {
+            health: self.health.as_deref().map(selection::health).transpose()?,
+            problem: self.problem.as_deref().map(selection::problem).transpose()?,
+            base_station: self.base_station.map(|id| id.parse()).transpose().map_err(Problem::bad_request)?,
+            sku: self.sku.map(|sku| sku.parse()).transpose().map_err(Problem::bad_request)?,
+            text: self.q.unwrap_or_default().trim().to_lowercase(),
+            bound_only: false,
+        };
+        let after = self.cursor.as_deref().map(cursor).transpose()?;
+        Ok(Selection { filter, after, limit: limit(self.limit.as_deref())? })
+    }
+}
+
+fn limit(text: Option<&str>) -> Result<usize, Problem> {
+    let Some(text) = text else { return Ok(ITEMS_DEFAULT) };
+    let limit = text.parse().ok().filter(|limit| (1..=ITEMS_MAX).contains(limit));
+    limit.ok_or_else(|| Problem::bad_request(format!("limit `{text}` is not 1 to {ITEMS_MAX}")))
+}
+
+fn cursor(text: &str) -> Result<LabelId, Problem> {
+    let refused = |_| format!("cursor `{text}` is none that this list gave; start again without one");
+    text.parse().map_err(refused).map_err(Problem::bad_request)
+}
+
+pub(super) async fn list(
+    State(web): State<Arc<Web>>,
+    Path(store): Path<String>,
+    Params(query): Params<Query>,
+) -> Result<Json<List<LabelJson>>, Problem> {
+    let (shop, selection) = (web.shop(&store)?, query.selection()?);
+    let read = shop
+        .handle
+        .read(move |controller, now| selection.pick(controller, now, |label| LabelJson::of(controller, label, now)));
+    let Picked { items, next } = read.await?;
+    Ok(Json(List { items, next: next.map(|label| label.to_string()) }))
+}
+
+pub(super) async fn show(
+    State(web): State<Arc<Web>>,
+    Path((store, label)): Path<(String, String)>,
+) -> Result<Json<LabelJson>, Problem> {
+    current(web.shop(&store)?, label_id(&label)?).await
+}
+
+pub(super) async fn remove(
+    State(web): State<Arc<Web>>,
+    Path((store, label)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    request(web.shop(&store)?, Request::Remove { label: label_id(&label)? }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn bind(
+    State(web): State<Arc<Web>>,
+    Path((store, label)): Path<(String, String)>,
+    Body(body): Body,
+) -> Result<Json<LabelJson>, Problem> {
+    let (shop, label) = (web.shop(&store)?, label_id(&label)?);
+    let mut fields = Fields::of("the body", body, &["skus", "template", "allow_unknown"])?;
+    request(shop, batch::binding(label, &mut fields)?).await?;
+    current(shop, label).await
+}
+
+pub(super) async fn unbind(
+    State(web): State<Arc<Web>>,
+    Path((store, label)): Path<(String, String)>,
+    Body(body): Body,
+) -> Result<Json<LabelJson>, Problem> {
+    let (shop, label) = (web.shop(&store)?, label_id(&label)?);
+    Fields::of("the body", body, &[])?;
+    request(shop, Request::Unbind { label }).await?;
+    current(shop, label).await
+}
+
+async fn request(shop: &Shop, request: Request) -> Result<(), Problem> {
+    let _turn = shop.writes.lock().await;
+    Ok(shop.handle.request(request).await?)
+}
+
+async fn current(shop: &Shop, id: LabelId) -> Result<Json<LabelJson>, Problem> {
+    let read = shop.handle.read(move |controller, now| {
+        let label = controller.fleet().label(id)?;
+        Some(LabelJson::of(controller, label, now))
+    });
+    read.await?.map(Json).ok_or_else(|| picture::unknown(id))
+}
+
+impl LabelJson {
+    fn of(controller: &Controller, label: &Label, now: Moment) -> Self {
+        let zone = &controller.catalog().settings().time_zone;
+        let at = |moment| instant::rfc3339(moment, zone);
+        let drawn_by = label.desired.as_ref().map(|desired| desired.template.clone());
+        let asked_for = || label.binding.as_ref().and_then(|binding| binding.template.clone());
+        Self {
+            label: label.id,
+            panel: label.panel,
+            health: Health::of(label, now),
+            problems: LabelProblem::of(label).collect(),
+            fault: label.fault.clone(),
+            skus: selection::skus(label).to_vec(),
+            template: drawn_by.or_else(asked_for),
+            position: label.position.clone(),
+            desired: label.desired.as_ref().map(|desired| DesiredJson {
+                digest: desired.digest,
+                edition: desired.edition,
+                since: at(desired.since),
+            }),
+            reported: label.reported.as_ref().map(|reported| ReportedJson {
+                digest: reported.digest,
+                edition: reported.edition,
+                since: at(reported.since),
+                evidence: "proven",
+            }),
+            acknowledged_at: label.acknowledged_at.map(at),
+            displayed_at: label.displayed_at.map(at),
+            last_check_in: label.last_check_in.map(at),
+            base_station: selection::base_station(controller, label).cloned(),
+            heard_by: (label.heard_by.iter())
+                .map(|(id, heard)| HeardJson { base_station: id.clone(), rssi_dbm: heard.rssi_dbm, at: at(heard.at) })
+                .collect(),
+            battery_mv: label.battery_mv,
+            temperature_c: label.temperature_c,
+            firmware: label.firmware.map(|firmware| firmware.to_string()),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Stores and their base stations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use futures_util::future::try_join_all;
+use gondola_protocol::{Moment, StationId, StoreId};
+use serde::Serialize;
+
+use super::List;
+use crate::controller::Controller;
+use crate::fleet::health::{Health, Problem as LabelProblem};
+use crate::fleet::station::Station;
+use crate::web::problem::Problem;
+use crate::web::{Shop, Web, instant, selection};
+
+/// A store among others.
+#[derive(Serialize)]
+pub(super) struct StoreJson {
+    store: StoreId,
+    name: String,
+    format: String,
+    market: &'static str,
+    currency: String,
+    time_zone: Option<String>,
+    labels: usize,
+    in_sync: usize,
+}
+
+/// A store by itself.
+#[derive(Serialize)]
+pub(super) struct SummaryJson {
+    #[serde(flatten)]
+    store: StoreJson,
+    health: BTreeMap<&'static str, usize>,
+    problems: BTreeMap<&'static str, usize>,
+    /// Labels that wait for room at a base station.
+    waiting: usize,
+    /// Transfers that have no outcome yet.
+    transfers: usize,
+    /// Labels that were heard and are not registered.
+    unregistered: usize,
+    base_stations: Vec<StationJson>,
+}
+
+#[derive(Serialize)]
+pub(super) struct StationJson {
+    base_station: StationId,
+    state: &'static str,
+    since: Option<String>,
+    /// Why it is down.
+    reason: Option<String>,
+    transfers: usize,
+    transfers_max: Option<usize>,
+}
+
+pub(super) async fn list(State(web): State<Arc<Web>>) -> Result<Json<List<StoreJson>>, Problem> {
+    let stores = web.stores.values().map(|shop| {
+        let (id, name) = named(shop);
+        shop.handle.read(move |controller, now| store(id, name, controller, now))
+    });
+    Ok(Json(List::whole(try_join_all(stores).await?)))
+}
+
+pub(super) async fn show(State(web): State<Arc<Web>>, Path(store): Path<String>) -> Result<Json<SummaryJson>, Problem> {
+    let shop = web.shop(&store)?;
+    let (id, name) = named(shop);
+    Ok(Json(shop.handle.read(move |controller, now| summary(id, name, controller, now)).await?))
+}
+
+pub(super) async fn base_stations(
+    State(web): State<Arc<Web>>,
+    Path(store): Path<String>,
+) -> Result<Json<List<StationJson>>, Problem> {
+    let read = web.shop(&store)?.handle.read(|controller, _| stations(controller));
+    Ok(Json(List::whole(read.await?)))
+}
+
+fn named(shop: &Shop) -> (StoreId, String) {
+    (shop.handle.id().clone(), shop.name.clone())
+}
+
+fn store(store: StoreId, name: String, controller: &Controller, now: Moment) -> StoreJson {
+    let settings = controller.catalog().settings();
+    StoreJson {
+        store,
+        name,
+        format: controller.store().format.clone(),
+        market: settings.market.as_str(),
+        currency: settings.currency.to_string(),
+        time_zone: settings.time_zone.iana_name().map(str::to_owned),
+        labels: controller.fleet().labels().count(),
+        in_sync: controller.fleet().labels().filter(|label| Health::of(label, now) == Health::InSync).count(),
+    }
+}
+
+fn summary(id: StoreId, name: String, controller: &Controller, now: Moment) -> SummaryJson {
+    let mut health: BTreeMap<_, _> = Health::ALL.into_iter().map(|health| (health.as_str(), 0)).collect();
+    let mut problems: BTreeMap<_, _> =
+        selection::PROBLEMS.into_iter().map(|problem| (selection::problem_name(problem), 0)).collect();
+    for label in controller.fleet().labels() {
+        *health.entry(Health::of(label, now).as_str()).or_default() += 1;
+        for problem in LabelProblem::of(label) {
+            *problems.entry(selection::problem_name(problem)).or_default() += 1;
+        }
+    }
+    SummaryJson {
+        store: store(id, name, controller, now),
+        health,
+        problems,
+        waiting: controller.waiting(),
+        transfers: controller.in_flight(),
+        unregistered: controller.fleet().seen().count(),
+        base_stations: stations(controller),
+    }
+}
+
+fn stations(controller: &Controller) -> Vec<StationJson> {
+    let zone = &controller.catalog().settings().time_zone;
+    let station = |station: &Station| StationJson {
+        base_station: station.id.clone(),
+        state: if station.capacity.is_some() { "up" } else { "down" },
+        since: station.since.map(|since| instant::rfc3339(since, zone)),
+        reason: station.away_because.clone(),
+        transfers: station.transfers,
+        transfers_max: station.capacity.map(|capacity| capacity.transfers),
+    };
+    controller.fleet().stations().map(station).collect()
+}
