@@ -1,0 +1,185 @@
+//! The dashboard as a person sees it: a headless Chromium opens the page of a running demonstration, sees every
+//! label, and sees a price arrive on a glass without touching anything.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use gondola::run::telemetry::Telemetry;
+use gondola::simulate::demo::{self, DemoOptions, Progress};
+use serde::de::DeserializeOwned;
+use thirtyfour::prelude::*;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// Labels in the shop.
+const LABELS: usize = 6;
+
+/// What a page waits for at most: labels wake every 2 s, so this is many times what a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A browser that starts from nothing, keeps nothing and talks to nobody but the page.
+const CHROMIUM_FLAGS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+];
+
+/// The labels' addresses, once each of them has a picture that its glass has proven.
+const EVERY_GLASS: &str = "
+    const cards = [...document.querySelectorAll('[id^=\"label-\"][data-digest]')];
+    const drawn = (card) => [...card.querySelectorAll('img')].some((img) => img.complete && img.naturalWidth > 0);
+    return cards.length >= LABELS && cards.every(drawn) && cards.map((card) => card.id.slice('label-'.length));
+";
+
+/// Notes what is on each glass. A page that is loaded anew has lost it.
+const REMEMBER: &str = "
+    window.before = new Map([...document.querySelectorAll('[data-digest]')].map((card) => [card.id, card.dataset.digest]));
+";
+
+/// The first label whose glass is another than the remembered one.
+const CHANGED: &str = "
+    const cards = [...document.querySelectorAll('[data-digest]')];
+    return cards.find((card) => window.before.get(card.id) !== card.dataset.digest)?.id.slice('label-'.length);
+";
+
+/// `chromedriver` on a port of its own; it ends with this value.
+struct Chromedriver {
+    process: Child,
+    port: u16,
+    /// Kept open: a driver that cannot print ends.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Chromedriver {
+    fn start() -> anyhow::Result<Self> {
+        let mut command = Command::new("chromedriver");
+        let command = command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.spawn().context("cannot start `chromedriver`; `tests/run` installs it")?;
+        let mut output = BufReader::new(process.stdout.take().context("its output is piped")?);
+        let mut line = String::new();
+        while output.read_line(&mut line)? > 0 {
+            if let Some(port) = port(&line) {
+                return Ok(Self { process, port, _output: output });
+            }
+            line.clear();
+        }
+        anyhow::bail!("`chromedriver` ended with {} before it had a port", process.wait()?)
+    }
+
+    async fn browser(&self, profile: &Path) -> WebDriverResult<WebDriver> {
+        let mut wanted = DesiredCapabilities::chrome();
+        for flag in CHROMIUM_FLAGS {
+            wanted.add_arg(flag)?;
+        }
+        wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
+        let driver = WebDriver::new(format!("http://127.0.0.1:{}", self.port), wanted).await?;
+        driver.set_script_timeout(PATIENCE).await?;
+        Ok(driver)
+    }
+}
+
+impl Drop for Chromedriver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The port in `ChromeDriver was started successfully on port 33435.`
+fn port(line: &str) -> Option<u16> {
+    let (_, port) = line.split_once("successfully on port ")?;
+    port.trim_end().trim_end_matches('.').parse().ok()
+}
+
+/// Runs a shop of six labels, in which a price changes each second, for as long as `visit` takes.
+async fn with_demo<V>(visit: impl FnOnce(SocketAddr) -> V) -> anyhow::Result<()>
+where
+    V: Future<Output = anyhow::Result<()>>,
+{
+    let options = DemoOptions {
+        labels: u32::try_from(LABELS)?,
+        base_stations: 1,
+        seed: 1,
+        loss: 0.0,
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        data_dir: None,
+        until_settled: None,
+        faults: Vec::new(),
+    };
+    let telemetry = Telemetry::silent();
+    let stop = CancellationToken::new();
+    let (serving, address) = oneshot::channel();
+    let mut serving = Some(serving);
+    let demo = demo::run(options, &telemetry, stop.clone(), move |progress| {
+        if let Progress::Serving(address) = progress {
+            let _ = serving.take().map(|serving| serving.send(address));
+        }
+    });
+    let visit = async {
+        let _ends_the_demo = stop.drop_guard();
+        visit(address.await.context("the demonstration did not begin to serve")?).await
+    };
+    let (demo, visited) = tokio::join!(demo, visit);
+    demo?;
+    visited
+}
+
+/// What the lines of script return of the page, once that is anything; looked at every 50 ms for [`PATIENCE`].
+async fn until<T: DeserializeOwned>(browser: &WebDriver, lines: &str) -> anyhow::Result<T> {
+    let script = format!(
+        "const done = arguments[0];
+         const look = () => {{ {lines} }};
+         const timer = setInterval(() => {{
+             const answer = look();
+             if (answer) {{ clearInterval(timer); done(answer); }}
+         }}, 50);"
+    );
+    let answer = browser.execute_async(script, Vec::new()).await;
+    Ok(answer.with_context(|| format!("waiting on the page for {lines}"))?.convert()?)
+}
+
+/// The addresses of the labels that the REST interface lists.
+async fn registered(address: SocketAddr) -> anyhow::Result<BTreeSet<String>> {
+    let answer = reqwest::get(format!("http://{address}/v1/stores/demo/labels")).await?.error_for_status()?;
+    let answer: serde_json::Value = answer.json().await?;
+    let labels = answer["items"].as_array().context("a list has items")?.iter();
+    labels.map(|label| Ok(label["label"].as_str().context("a label has an address")?.to_owned())).collect()
+}
+
+async fn look(browser: WebDriver, address: SocketAddr) -> anyhow::Result<()> {
+    browser.goto(format!("http://{address}/")).await?;
+    let shown: BTreeSet<String> = until(&browser, &EVERY_GLASS.replace("LABELS", &LABELS.to_string())).await?;
+    ensure!(shown.len() == LABELS, "the page shows {shown:?}");
+    ensure!(shown == registered(address).await?, "the page shows {shown:?}");
+
+    browser.execute(REMEMBER, Vec::new()).await?;
+    let changed: String = until(&browser, CHANGED).await?;
+    ensure!(shown.contains(&changed), "{changed} changed, and the page began with {shown:?}");
+    let remembered = browser.execute("return window.before?.size", Vec::new()).await?;
+    ensure!(remembered.json().as_u64() == Some(LABELS as u64), "the page was loaded anew");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_page_shows_every_label_and_follows_a_price_by_itself() -> anyhow::Result<()> {
+    let chromedriver = Chromedriver::start()?;
+    let profile = tempfile::tempdir()?;
+    with_demo(async |address| {
+        let browser = chromedriver.browser(profile.path()).await?;
+        let looked = browser.run_and_quit(|browser| look(browser, address)).await;
+        looked.map_err(|error| anyhow!("{error:#}"))
+    })
+    .await
+}
