@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use gondola_drivers::head::{Counters, HeadEvent, HeadOptions};
 use gondola_drivers::{StationHandle, StationOptions, Transport};
-use gondola_protocol::{Moment, StationId, StoreId};
+use gondola_protocol::{StationId, StoreId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -377,11 +377,4 @@ fn client_id(data_dir: &Path) -> String {
     let path = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
     format!("gondola-{}", &hash[..12])
-}
-
-/// A moment as people and interfaces write it: RFC 3339 in UTC, to the millisecond.
-#[must_use]
-pub fn rfc3339(moment: Moment) -> String {
-    let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

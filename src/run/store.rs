@@ -247,7 +247,9 @@ impl Store {
     /// The journal failed: nothing more may be acknowledged.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), JournalError> {
         let result = self.serve(&shutdown).await;
-        let Self { parts: StoreParts { journal, view, .. }, .. } = self;
+        let Self { parts: StoreParts { journal, view, .. }, inbox, .. } = self;
+        // Nobody reads news any more: whoever has some must not wait for room.
+        drop(inbox);
         // Both wait for their threads to write what they hold.
         let closed = tokio::task::spawn_blocking(move || {
             journal.close();
@@ -268,11 +270,13 @@ impl Store {
             tokio::select! {
                 biased;
                 // Cancel-safe: a token that is cancelled stays so.
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled(), if self.owes_nothing() => return Ok(()),
                 // Cancel-safe: `recv` takes nothing unless it completes.
                 Some(news) = self.inbox.incoming.recv() => self.take_news(news)?,
                 // Cancel-safe: as above.
-                Some(call) = self.calls.recv(), if !self.is_behind() => self.take_call(call),
+                Some(call) = self.calls.recv(), if !self.is_behind() && !shutdown.is_cancelled() => {
+                    self.take_call(call);
+                }
                 // Cancel-safe: the next turn sleeps anew.
                 () = woken => self.controller.handle_timeout(self.parts.clock.now()),
             }
@@ -334,6 +338,11 @@ impl Store {
     /// Whether a disk does not keep up.
     fn is_behind(&self) -> bool {
         !self.unappended.is_empty() || !self.unwritten.is_empty()
+    }
+
+    /// Whether every request is answered and everything decided is with journal and view.
+    fn owes_nothing(&self) -> bool {
+        self.waiting.is_empty() && !self.is_behind()
     }
 
     fn perform(&mut self) {
