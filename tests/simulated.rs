@@ -483,8 +483,8 @@ fn a_promotion_begins_and_ends_by_itself() {
     let (start, end) = (shop.harness.now() + 10 * MINUTE, shop.harness.now() + 20 * MINUTE);
     let promotion = format!(
         r#"{{"promotion_id":"P-88","revision":3,"skus":["P0","P1"],"kind":"special_price","price":"8.00","start":"{}","end":"{}","text":"双十一"}}"#,
-        gondola::run::rfc3339(start),
-        gondola::run::rfc3339(end)
+        rfc3339(start),
+        rfc3339(end)
     );
     shop.publish(Facet::Promotion, &promotion);
     let refreshes = shop.glasses().count();
@@ -617,4 +617,9 @@ proptest! {
     ) {
         play(seed, loss, &actions);
     }
+}
+
+/// A moment as the feed writes it.
+fn rfc3339(moment: Moment) -> String {
+    jiff::Timestamp::from_millisecond(i64::try_from(moment.as_millis()).unwrap()).unwrap().to_string()
 }
