@@ -58,8 +58,11 @@ fn reduced() -> ProductView {
         id: "P-88".to_owned(),
         kind: "special_price".to_owned(),
         text: some("双十一"),
+        percent: None,
         start_date: "2026-11-25".to_owned(),
+        start_time: "00:00".to_owned(),
         end_date: "2026-11-27".to_owned(),
+        end_time: "24:00".to_owned(),
     };
     ProductView {
         price: some("49.90"),
@@ -339,13 +342,14 @@ prop_compose! {
         currency in prop_oneof![Just("CNY".to_owned()), Just("EUR".to_owned()), any::<String>()],
         per in any::<String>(),
         promoted in any::<bool>(),
-        dates in prop::array::uniform2(any::<String>()),
+        spans in prop::array::uniform4(any::<String>()),
         known in any::<bool>(),
     ) -> ProductView {
         let [name, brand, spec, origin, grade, unit, barcode, text] = texts;
         let [price, was, amount] = amounts;
-        let [start_date, end_date] = dates;
-        let promotion = PromotionView { id: String::new(), kind: String::new(), text, start_date, end_date };
+        let [start_date, start_time, end_date, end_time] = spans;
+        let (id, kind, percent) = (String::new(), String::new(), None);
+        let promotion = PromotionView { id, kind, text, percent, start_date, start_time, end_date, end_time };
         ProductView {
             sku: "1101".to_owned(), known, name, brand, spec, origin, grade, unit, barcode, currency, price, was,
             unit_price: amount.map(|amount| UnitPriceView { amount, per }),

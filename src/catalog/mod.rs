@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_protocol::Moment;
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use rust_decimal::Decimal;
 
 use self::currency::Currency;
@@ -182,6 +182,7 @@ impl Catalog {
                 per: unit_price.per.to_string(),
             }),
             promotion: shelf.promotion().map(|promotion| self.promotion_view(promotion)),
+            in_assortment: true,
             ..ProductView::default()
         };
         let Some(product) = self.product(sku).cloned() else { return priced };
@@ -352,21 +353,26 @@ impl Catalog {
     }
 
     fn promotion_view(&self, promotion: &Promotion) -> PromotionView {
-        let last = promotion.end - Duration::from_micros(1);
+        let start = self.local(promotion.start);
+        let end = self.local(promotion.end);
+        let last = self.local(promotion.end - Duration::from_micros(1));
         PromotionView {
             id: promotion.id.to_string(),
             kind: promotion.kind.to_string(),
             text: promotion.text.clone(),
-            start_date: self.date(promotion.start),
-            end_date: self.date(last),
+            percent: None,
+            start_date: start.date().to_string(),
+            start_time: start.strftime("%H:%M").to_string(),
+            end_date: last.date().to_string(),
+            end_time: if last.date() < end.date() { "24:00".to_owned() } else { end.strftime("%H:%M").to_string() },
         }
     }
 
-    /// The day in the store's zone, `2026-11-25`; a moment past the calendar's end is its last day.
-    fn date(&self, moment: Moment) -> String {
+    /// Date and time in the store's zone; a moment past the calendar's end is its last.
+    fn local(&self, moment: Moment) -> Zoned {
         let micros = i64::try_from(moment.as_micros()).unwrap_or(i64::MAX);
         let timestamp = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
-        timestamp.to_zoned(self.settings.time_zone.clone()).date().to_string()
+        timestamp.to_zoned(self.settings.time_zone.clone())
     }
 }
 

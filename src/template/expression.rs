@@ -13,7 +13,9 @@ use gondola_protocol::Panel;
 
 use super::error::Problem;
 use super::money;
-use super::view::{LabelView, ProductView, PromotionView, StoreView, UnitPriceView};
+use super::view::{
+    LabelView, ProductView, PromotionView, RatingView, ReturnsView, StockView, StoreView, UnitPriceView,
+};
 
 /// Every compiled text and condition of one set of templates.
 #[derive(Debug)]
@@ -193,13 +195,13 @@ fn full_view() -> LabelView {
         price: some("59.90"),
         was: some("69.90"),
         unit_price: Some(UnitPriceView { amount: "119.80".to_owned(), per: "kg".to_owned() }),
-        promotion: Some(PromotionView {
-            id: "P-1".to_owned(),
-            kind: "special_price".to_owned(),
-            text: some("text"),
-            start_date: "2026-11-25".to_owned(),
-            end_date: "2026-11-27".to_owned(),
-        }),
+        member_price: some("49.90"),
+        promotion: Some(full_promotion()),
+        member_promotion: Some(full_promotion()),
+        in_assortment: true,
+        stock: Some(StockView { quantity: 34, reorder_level: Some(12), sold_per_day: some("5.5") }),
+        returns: Some(ReturnsView { y_code: "Y20391".to_owned(), grade: some("B") }),
+        rating: Some(RatingView { score: some("4.8"), count: Some(2210), class: some("A") }),
         attributes: BTreeMap::from([("*".to_owned(), String::new())]),
     };
     let store = StoreView {
@@ -209,4 +211,17 @@ fn full_view() -> LabelView {
         market: "CN".to_owned(),
     };
     LabelView { store, products: vec![product] }
+}
+
+fn full_promotion() -> PromotionView {
+    PromotionView {
+        id: "P-1".to_owned(),
+        kind: "percent_off".to_owned(),
+        text: Some("text".to_owned()),
+        percent: Some("20".to_owned()),
+        start_date: "2026-11-25".to_owned(),
+        start_time: "18:00".to_owned(),
+        end_date: "2026-11-27".to_owned(),
+        end_time: "24:00".to_owned(),
+    }
 }

@@ -55,10 +55,22 @@ pub struct ProductView {
     pub price: Option<String>,
     /// The struck-through price, where the market's law allows one.
     pub was: Option<String>,
+    /// What members pay, where it is below `price`.
+    pub member_price: Option<String>,
     /// Price per unit of measure.
     pub unit_price: Option<UnitPriceView>,
     /// The promotion that made `price`, or one that brings only its text.
     pub promotion: Option<PromotionView>,
+    /// The promotion that made `member_price`.
+    pub member_promotion: Option<PromotionView>,
+    /// Whether the store sells it.
+    pub in_assortment: bool,
+    /// What the stock system says; none where it has said nothing.
+    pub stock: Option<StockView>,
+    /// What the returns system says: a returned piece, sold under its Y-code.
+    pub returns: Option<ReturnsView>,
+    /// What the data warehouse says of how customers like it.
+    pub rating: Option<RatingView>,
     /// Free attributes of the source.
     pub attributes: BTreeMap<String, String>,
 }
@@ -81,8 +93,45 @@ pub struct PromotionView {
     pub kind: String,
     /// What the source says of it, for example `双十一`.
     pub text: Option<String>,
+    /// The share that it takes off, `20` for a fifth; none unless it is a `percent_off`.
+    pub percent: Option<String>,
     /// First day in the store's zone, `2026-11-25`.
     pub start_date: String,
+    /// Time of day at which it starts, `18:00`.
+    pub start_time: String,
     /// Last day in the store's zone on which it holds at all, `2026-11-27` for an end at midnight of the 28th.
     pub end_date: String,
+    /// Time of day at which it ends on `end_date`: `20:00`, or `24:00` for an end at midnight.
+    pub end_time: String,
+}
+
+/// How much of a product there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StockView {
+    /// Pieces in the store; not above 0 when it is sold out.
+    pub quantity: i64,
+    /// Pieces below which it is ordered again.
+    pub reorder_level: Option<i64>,
+    /// Pieces sold on an average day, a decimal number.
+    pub sold_per_day: Option<String>,
+}
+
+/// A returned piece that is sold again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReturnsView {
+    /// Its Y-code.
+    pub y_code: String,
+    /// Its condition as the returns system grades it, for example `B`.
+    pub grade: Option<String>,
+}
+
+/// What customers think of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RatingView {
+    /// The average, a decimal number such as `4.8`.
+    pub score: Option<String>,
+    /// How many have rated.
+    pub count: Option<i64>,
+    /// The source's class, for example `A`.
+    pub class: Option<String>,
 }
