@@ -10,6 +10,7 @@ use gondola_protocol::{StationId, StoreId};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::currency::Currency;
+use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
 
 /// Problems that are reported at once; a file with more of them is read again after these are mended.
@@ -149,6 +150,9 @@ pub struct StoreConfig {
     /// Not built yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload: Option<toml::Value>,
+    /// Which price changes wait for a person.
+    #[serde(default)]
+    pub guard: GuardRules,
     /// Its base stations.
     #[serde(default)]
     pub base_station: Vec<StationConfig>,
@@ -283,6 +287,9 @@ impl StoreConfig {
                 "store `{id}`: time_zone `{}` is not a zone of the IANA database, for example `Asia/Shanghai`",
                 self.time_zone
             ));
+        }
+        if self.guard.down_percent > 100 || self.guard.wave_percent > 100 {
+            problems.push(format!("store `{id}`: guard counts in percent, 0 to 100"));
         }
         not_built(&format!("store `{id}`: reload"), self.reload.is_some(), problems);
         let mut stations = BTreeSet::new();
@@ -442,10 +449,10 @@ transport = { tcp = "127.0.0.1:7001" }
             |good| good.replace("market = ", "markt = ").replace("name = ", "nmae = ").replace("\"CNY\"", "\"Yuan\""),
             &[
                 "line 9: unknown field `nmae`, expected one of `id`, `name`, `format`, `time_zone`, `currency`, \
-                 `market`, `reload`, `base_station`",
+                 `market`, `reload`, `guard`, `base_station`",
                 "line 12: currency `Yuan` is not three upper-case letters of ISO 4217, for example `CNY`",
                 "line 13: unknown field `markt`, expected one of `id`, `name`, `format`, `time_zone`, `currency`, \
-                 `market`, `reload`, `base_station`",
+                 `market`, `reload`, `guard`, `base_station`",
             ],
         );
     }

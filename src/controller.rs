@@ -6,8 +6,11 @@
 //! harness in `simulate` are loops around these.
 
 mod evidence;
+pub mod jobs;
 pub mod message;
 mod requests;
+pub mod sources;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,21 +20,26 @@ use gondola_drivers::head::{Outcome, Picture};
 use gondola_protocol::message::{Lane, Status as WireStatus};
 use gondola_protocol::{LabelId, Moment, Planes, StationId, TransferNumber};
 
+use crate::alert::Alerts;
+use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
 use crate::catalog::sku::Sku;
-use crate::catalog::wire::{Row, RowKey};
-use crate::catalog::{Catalog, Status};
 use crate::fleet::Fleet;
 use crate::fleet::label::{Content, Desired, Label, Stage, UnderWay};
 use crate::journal::entry::Entry;
 use crate::planner::{Need, Planner};
-use crate::storage::{Tree, ViewChange};
 use crate::template::view::{LabelView, StoreView};
 use crate::template::{Scene, SceneError, Templates};
-use message::{Delivery, Input, Notice, Output, Ticket};
+use jobs::Jobs;
+use message::{Input, Notice, Output};
+use sources::Sources;
+use telling::Told;
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
+
+/// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
+const POINTS_MAX: usize = 1_000;
 
 /// What a store is, as far as decisions depend on it.
 #[derive(Debug, Clone)]
@@ -47,8 +55,6 @@ pub struct StoreSettings {
 /// Why the core wants to be woken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Wake {
-    /// A bound product's shelf price changes.
-    Boundary(Sku),
     /// A label's wait ends.
     Label(LabelId),
     /// Everything is looked at.
@@ -76,17 +82,28 @@ pub struct Controller {
     wakes: BTreeSet<(Moment, Wake)>,
     /// Labels by the wake that waits for them: at most one each.
     label_wakes: BTreeMap<LabelId, Moment>,
-    /// Bound products by the wake that waits for their next change of price.
-    boundaries: BTreeMap<Sku, Moment>,
-    /// Products whose next change of price is to be looked up.
-    unwatched: BTreeSet<Sku>,
     /// Transfers that have no outcome yet.
     transfers: BTreeMap<TransferNumber, Booking>,
     transfer_last: TransferNumber,
+    /// The latest moment that was told.
+    now: Moment,
+    sources: Sources,
+    jobs: Jobs,
+    alerts: Alerts,
+    /// Labels whose state changed since they were last told of.
+    changed: BTreeSet<LabelId>,
+    told: Told,
+    /// Batches put out for the journal, and how many of them it holds.
     appended: u64,
-    replies: VecDeque<(u64, Ticket)>,
+    synced: u64,
+    /// Outputs that wait until the journal holds so many batches.
+    after_sync: VecDeque<(u64, Output)>,
+    /// Batches put out for the view, and how many of them it holds.
     stored: u64,
-    deliveries: VecDeque<(u64, Delivery)>,
+    flushed: u64,
+    /// Outputs that wait until the view holds what is being done now, and those that wait for so many batches.
+    owed: Vec<Output>,
+    after_flush: VecDeque<(u64, Output)>,
     outputs: VecDeque<Output>,
 }
 
@@ -107,14 +124,21 @@ impl Controller {
             dirty: BTreeMap::new(),
             wakes: BTreeSet::from([(now + SWEEP_PERIOD, Wake::Sweep)]),
             label_wakes: BTreeMap::new(),
-            boundaries: BTreeMap::new(),
-            unwatched: BTreeSet::new(),
             transfers: BTreeMap::new(),
             transfer_last: TransferNumber(0),
+            now,
+            sources: Sources::default(),
+            jobs: Jobs::default(),
+            alerts: Alerts::default(),
+            changed: BTreeSet::new(),
+            told: Told::default(),
             appended: 0,
-            replies: VecDeque::new(),
+            synced: 0,
+            after_sync: VecDeque::new(),
             stored: 0,
-            deliveries: VecDeque::new(),
+            flushed: 0,
+            owed: Vec::new(),
+            after_flush: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -130,10 +154,28 @@ impl Controller {
         self.outputs.clear();
     }
 
+    /// Goes on where an earlier run ended, after view and journal were read: `journaled_until` is the instant of
+    /// the journal's last record. Boundaries that passed meanwhile count from their own instants.
+    pub fn resume(&mut self, now: Moment, journaled_until: Option<Moment>) {
+        self.catalog.resume(journaled_until.unwrap_or(now));
+        self.catalog.handle_timeout(now);
+        self.catalog.note_all(now);
+        self.recall_held(now);
+        self.look_at_all();
+        self.now = now;
+        self.handle_timeout(now);
+    }
+
     /// Takes in what happened.
     pub fn handle(&mut self, now: Moment, input: Input) {
+        self.advance(now);
         match input {
-            Input::Feed { delivery, rows } => self.handle_feed(now, delivery, rows),
+            Input::Feed { delivery, facet, rows, seqs } => {
+                self.handle_feed(now, facet, rows, &seqs);
+                self.owed.extend(delivery.map(Output::Acknowledge));
+            }
+            Input::Snapshot(part) => self.handle_snapshot(now, part),
+            Input::ReloadEnded { facet, outcome } => self.handle_reload_ended(now, facet, outcome),
             Input::Request { ticket, request } => self.handle_request(now, ticket, request),
             Input::Station(station, event) => self.handle_station(now, station, event),
             Input::Rendered { number, planes } => self.handle_rendered(now, number, planes),
@@ -146,16 +188,11 @@ impl Controller {
 
     /// Does what was to be done by `now`.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.advance(now);
         while let Some((at, _)) = self.wakes.first()
             && *at <= now
         {
             match self.wakes.pop_first() {
-                Some((at, Wake::Boundary(sku))) => {
-                    if self.boundaries.get(&sku) == Some(&at) {
-                        self.boundaries.remove(&sku);
-                        self.touch(&sku);
-                    }
-                }
                 Some((_, Wake::Label(label))) => {
                     self.label_wakes.remove(&label);
                     self.give_up_proof(now, label);
@@ -168,22 +205,42 @@ impl Controller {
         self.settle(now);
     }
 
-    /// What is done on a period: every label is looked at, and what nobody needs any more is dropped.
-    fn sweep(&mut self, now: Moment) {
-        self.wakes.insert((now + SWEEP_PERIOD, Wake::Sweep));
-        let forgotten = self.catalog.forget_deletions(now);
-        if !forgotten.is_empty() {
-            let changes = forgotten.iter().map(|row| self.view_change(row)).collect();
-            self.stored += 1;
-            self.outputs.push_back(Output::Store(changes));
+    /// Brings everything that depends on the clock alone up to `now`.
+    fn advance(&mut self, now: Moment) {
+        if now < self.now {
+            self.go_back(now);
         }
-        let wanted = self.fleet.labels().flat_map(Label::digests).collect();
-        self.outputs.push_back(Output::KeepPictures(wanted));
+        self.now = now;
+        self.catalog.handle_timeout(now);
+        self.look_for_gaps(now);
+    }
+
+    /// The clock was set back: waits that were measured by it are over, and everything is looked at.
+    fn go_back(&mut self, now: Moment) {
+        self.wakes = BTreeSet::from([(now + SWEEP_PERIOD, Wake::Sweep)]);
+        self.label_wakes.clear();
+        for label in self.fleet.labels_mut() {
+            label.cool_down = None;
+            if let Some(unproven) = &mut label.unproven {
+                unproven.until = unproven.until.min(now + evidence::PROOF_WAIT);
+            }
+        }
         self.look_at_all();
     }
 
+    /// What is done on a period: every label is looked at, and what nobody needs any more is dropped.
+    fn sweep(&mut self, now: Moment) {
+        self.wakes.insert((now + SWEEP_PERIOD, Wake::Sweep));
+        self.catalog.forget_deletions(now);
+        let wanted = self.fleet.labels().flat_map(Label::digests).collect();
+        self.outputs.push_back(Output::KeepPictures(wanted));
+        self.look_at_all();
+        self.look_at_states(now);
+        self.forgive_sources(now);
+    }
+
     /// Looks at every label anew: at start, after the templates changed, and on a period.
-    pub fn look_at_all(&mut self) {
+    fn look_at_all(&mut self) {
         let all: Vec<LabelId> = self.fleet.labels().map(|label| label.id).collect();
         for label in all {
             self.look_again(label, Lane::Routine);
@@ -193,7 +250,8 @@ impl Controller {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.wakes.first().map(|(at, _)| *at)
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        [wake, self.catalog.poll_timeout(), self.sources.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -237,101 +295,102 @@ impl Controller {
         self.wakes.len()
     }
 
-    fn handle_feed(&mut self, now: Moment, delivery: Option<Delivery>, rows: Vec<Row>) {
-        let mut changes = Vec::new();
-        for row in rows {
-            let applied = self.catalog.apply(now, row);
-            match applied.status {
-                Status::Applied => changes.push(self.view_change(&applied.key)),
-                Status::Unchanged => {}
-                Status::Regressed { stored } => self.notice(Notice::Regressed { row: applied.key, stored }),
-                Status::Refused(refusal) => {
-                    self.notice(Notice::RefusedRow { row: applied.key, reason: refusal.to_string() });
-                }
-            }
-            for sku in applied.touched {
-                self.touch(&sku);
-            }
-        }
-        self.stored += 1;
-        self.outputs.push_back(Output::Store(changes));
-        if let Some(delivery) = delivery {
-            self.deliveries.push_back((self.stored, delivery));
-        }
+    /// The alerts that hold.
+    #[must_use]
+    pub fn alerts(&self) -> &Alerts {
+        &self.alerts
     }
 
-    /// What the view must hold of a row that was applied.
-    fn view_change(&self, key: &RowKey) -> ViewChange {
-        let (tree, name, value) = match key {
-            RowKey::Product(sku) => (Tree::Products, sku.as_str(), self.catalog.stored_product(sku)),
-            RowKey::Promotion(id) => (Tree::Promotions, id.as_str(), self.catalog.stored_promotion(id)),
-        };
-        ViewChange { tree, key: name.as_bytes().to_vec(), value }
+    /// Pushes and reloads that were asked for.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// What is known of the sources beside their content.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     fn handle_synced(&mut self, batches: u64) {
-        while let Some((_, ticket)) = self.replies.pop_front_if(|(batch, _)| *batch <= batches) {
-            self.outputs.push_back(Output::Reply(ticket, Ok(())));
+        self.synced = batches;
+        while let Some((_, output)) = self.after_sync.pop_front_if(|(batch, _)| *batch <= batches) {
+            self.outputs.push_back(output);
         }
     }
 
     fn handle_stored(&mut self, batches: u64) {
-        while let Some((_, delivery)) = self.deliveries.pop_front_if(|(batch, _)| *batch <= batches) {
-            self.outputs.push_back(Output::Acknowledge(delivery));
+        self.flushed = batches;
+        while let Some((_, output)) = self.after_flush.pop_front_if(|(batch, _)| *batch <= batches) {
+            self.outputs.push_back(output);
         }
     }
 
-    /// Puts out a batch for the journal, and answers its number.
-    fn append(&mut self, entries: Vec<Entry>) -> u64 {
+    /// Puts out something that must not be seen before the journal holds everything that was decided up to now.
+    fn put_out_after_sync(&mut self, output: Output) {
+        if self.synced == self.appended && self.after_sync.is_empty() {
+            self.outputs.push_back(output);
+        } else {
+            self.after_sync.push_back((self.appended, output));
+        }
+    }
+
+    /// Puts out a batch for the journal.
+    fn append(&mut self, entries: Vec<Entry>) {
         self.appended += 1;
         self.outputs.push_back(Output::Append(entries));
-        self.appended
     }
 
     fn notice(&mut self, notice: Notice) {
         self.outputs.push_back(Output::Notice(notice));
     }
 
-    /// A product may look different now.
-    fn touch(&mut self, sku: &Sku) {
-        let labels: Vec<LabelId> = self.fleet.labels_of(sku).collect();
-        for label in labels {
-            self.look_again(label, Lane::Price);
-        }
-        self.watch(sku);
-    }
-
-    /// Finds out anew when a product's price changes next.
-    fn watch(&mut self, sku: &Sku) {
-        self.unwatched.insert(sku.clone());
-    }
-
     fn look_again(&mut self, label: LabelId, lane: Lane) {
         self.dirty.entry(label).and_modify(|known| *known = lane.min(*known)).or_insert(lane);
     }
 
-    /// Brings everything that was touched to rest: boundaries, desired pictures, places in line, transfers.
+    /// Brings everything that was touched to rest: journal and view, desired pictures, places in line, transfers,
+    /// and what others are told.
     fn settle(&mut self, now: Moment) {
-        for sku in std::mem::take(&mut self.unwatched) {
-            self.set_boundary(now, sku);
-        }
+        self.settle_catalog();
         for (label, lane) in std::mem::take(&mut self.dirty) {
             self.set_desired(now, label, lane);
             self.queue(now, label);
         }
         self.plan(now);
+        self.tell(now);
     }
 
-    fn set_boundary(&mut self, now: Moment, sku: Sku) {
-        if let Some(at) = self.boundaries.remove(&sku) {
-            self.wakes.remove(&(at, Wake::Boundary(sku.clone())));
+    /// What the catalog has changed goes to journal, view and labels; then what waits for it may be answered.
+    fn settle_catalog(&mut self) {
+        for sku in self.catalog.take_touched() {
+            if !self.fleet.is_bound(&sku) {
+                continue;
+            }
+            let labels: Vec<LabelId> = self.fleet.labels_of(&sku).collect();
+            for label in labels {
+                self.look_again(label, Lane::Price);
+            }
+            self.told.unconfirmed.insert(sku);
         }
-        if !self.fleet.is_bound(&sku) {
-            return;
+        let mut points = self.catalog.take_points();
+        while !points.is_empty() {
+            let rest = points.split_off(points.len().min(POINTS_MAX));
+            self.append(vec![Entry::Prices { points }]);
+            points = rest;
         }
-        if let Some(at) = self.catalog.shelf_price(&sku, now).next_change {
-            self.wakes.insert((at, Wake::Boundary(sku.clone())));
-            self.boundaries.insert(sku, at);
+        let records = self.catalog.take_records();
+        if !records.is_empty() {
+            self.stored += 1;
+            self.put_out_after_sync(Output::Store(records));
+        }
+        for output in std::mem::take(&mut self.owed) {
+            if self.flushed == self.stored {
+                self.put_out_after_sync(output);
+            } else {
+                self.after_flush.push_back((self.stored, output));
+            }
         }
     }
 
@@ -382,7 +441,7 @@ impl Controller {
                 label.desired = Some(Desired { content, edition, digest: None, template, since: now, lane });
                 label.cool_down = None;
                 self.cancel(id);
-                self.outputs.push_back(Output::Changed(id));
+                self.changed.insert(id);
             }
         }
         self.forgive(id);
@@ -394,7 +453,7 @@ impl Controller {
         if let Some(label) = self.fleet.label_mut(id).filter(|label| label.is_in_sync()) {
             label.refusals = 0;
             if label.fault.take().is_some() {
-                self.outputs.push_back(Output::Changed(id));
+                self.changed.insert(id);
             }
         }
     }
@@ -442,6 +501,9 @@ impl Controller {
 
     /// Starts transfers as far as the base stations have room.
     fn plan(&mut self, now: Moment) {
+        if self.planner.waiting() == 0 {
+            return;
+        }
         let stations: Vec<StationId> = self.fleet.stations().map(|station| station.id.clone()).collect();
         for station in stations {
             while let Some(label) = self.planner.first(&station) {
@@ -494,7 +556,7 @@ impl Controller {
             self.end_transfer(number);
             self.look_again(id, Lane::Routine);
         }
-        self.outputs.push_back(Output::Changed(id));
+        self.changed.insert(id);
     }
 }
 

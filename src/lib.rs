@@ -73,9 +73,11 @@
 //! The same core runs in production and in virtual time: `simulate::harness` is `run::store` with a loop in
 //! place of the sockets, and an hour of a shop takes it about a second.
 
+pub mod alert;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod confirmation;
 pub mod controller;
 pub mod fleet;
 pub mod journal;

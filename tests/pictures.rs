@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gondola::catalog::Catalog;
+use gondola::catalog::guard::GuardRules;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::snapshot::read_catalog;
 use gondola::render::{Finding, Rendered, Renderer, png};
@@ -203,7 +204,8 @@ fn codes_scan() {
 fn check_samples(at: Moment) {
     let snapshot = read_catalog(include_bytes!("../label-templates/samples/catalog.ndjson")).unwrap();
     let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
-    let settings = Settings { currency: "CNY".parse().unwrap(), market: Market::China, time_zone };
+    let guard = GuardRules::default();
+    let settings = Settings { currency: "CNY".parse().unwrap(), market: Market::China, time_zone, guard };
     let mut catalog = Catalog::new(settings);
     for row in snapshot.rows {
         catalog.apply(at, row);

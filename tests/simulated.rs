@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gondola::catalog::wire::{self, Facet};
 use gondola::controller::Controller;
-use gondola::controller::message::{Input, Output, Request, UnknownSkus};
+use gondola::controller::message::{Input, LabelRequest, Output, UnknownSkus};
 use gondola::fleet::health::Health;
 use gondola::fleet::label::{Label, Stage};
 use gondola::journal::entry::{Entry, Position, Shown};
@@ -332,8 +332,8 @@ impl Core {
         let controller = Controller::new(settings(1), std::sync::Arc::new(Templates::embedded()), START);
         let mut core = Self { controller, renderer: Renderer::new().unwrap(), cancelled: 0 };
         let (template, unknown) = (None, UnknownSkus::Refuse);
-        let register = Request::Register { label: label(0), panel: panel(0), position: Position::default() };
-        let bind = Request::Bind { label: label(0), skus: vec![sku(0)], template, unknown };
+        let register = LabelRequest::Register { label: label(0), panel: panel(0), position: Position::default() };
+        let bind = LabelRequest::Bind { label: label(0), skus: vec![sku(0)], template, unknown };
         let welcome = Welcome {
             session: SessionId(1),
             version: 1,
@@ -346,8 +346,8 @@ impl Core {
             bytes_max: 1 << 20,
         };
         core.price(START, 1, "10.00");
-        core.handle(START, Input::Request { ticket: 1, request: register });
-        core.handle(START, Input::Request { ticket: 2, request: bind });
+        core.handle(START, Input::Request { ticket: 1, request: register.into() });
+        core.handle(START, Input::Request { ticket: 2, request: bind.into() });
         core.hear(START, HeadEvent::Up(welcome));
         core
     }

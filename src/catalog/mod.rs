@@ -2,40 +2,73 @@
 //!
 //! Pure: it is told the instant, and opens no file, socket or clock. It never decides what a label gets, only
 //! what a product costs and what a template may show of it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`wire`] | the feed's payloads, into rows and errors |
+//! | [`snapshot`] | whole facets as files and over HTTP |
+//! | [`product`], [`facets`], [`promotion`] | what the sources say |
+//! | [`item`] | all of it together, for one SKU |
+//! | `apply` | rows into items: revisions, removals, limits |
+//! | `reload` | a snapshot into items: what is absent leaves |
+//! | [`guard`], [`approvals`] | changes that look like mistakes, and what people decided |
+//! | [`price`] | the shelf price at an instant |
+//! | [`history`] | what a product cost before |
+//! | [`sequence`] | numbers that are missing in a feed |
+//! | `records` | the view's records |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_protocol::Moment;
 use jiff::{Timestamp, Zoned};
 use rust_decimal::Decimal;
 
+use self::approvals::{Approvals, Held, HeldId};
 use self::currency::Currency;
+use self::facets::Membership;
+use self::guard::{Suspicion, Wave};
+use self::history::PricePoint;
+use self::item::Item;
 use self::price::ShelfPrice;
 use self::product::Product;
-use self::promotion::Promotion;
+use self::promotion::{Promotion, Reduction};
+use self::records::Unsaved;
+use self::reload::Reload;
 use self::settings::Settings;
 use self::sku::{PromotionId, Sku};
-use self::stored::{RestoreError, Stored, Tombstone};
-use self::wire::{Row, RowKey};
+use self::told::Told;
+use self::wire::{Facet, RowKey};
 use crate::journal::entry::Shown;
-use crate::template::view::{ProductView, PromotionView, UnitPriceView};
+use crate::template::view::{ProductView, PromotionView, RatingView, ReturnsView, StockView, UnitPriceView};
 
+mod apply;
+pub mod approvals;
 pub mod currency;
+pub mod facets;
+pub mod guard;
+pub mod history;
+pub mod item;
 pub mod price;
 pub mod product;
 pub mod promotion;
+mod records;
+mod reload;
+pub mod sequence;
 pub mod settings;
 pub mod sku;
 pub mod snapshot;
-pub mod stored;
-mod text_form;
+pub(crate) mod text_form;
+pub mod told;
 pub mod wire;
 
 #[cfg(test)]
 mod samples_tests;
 #[cfg(test)]
 mod tests;
+
+pub use self::reload::SnapshotPart;
 
 /// How long a deletion keeps its revision: longer than any broker or ERP queue holds a message back.
 pub const TOMBSTONE_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -51,26 +84,44 @@ pub const PROMOTIONS_MAX: usize = 125_000;
 pub const NAMINGS_MAX: usize = 2_000_000;
 
 /// One store's products and promotions.
+///
+/// What a change does beside itself is collected until it is taken: products that may look different
+/// ([`take_touched`](Self::take_touched)), prices for the journal ([`take_points`](Self::take_points)), and
+/// records for the view ([`take_records`](Self::take_records)).
 #[derive(Debug, Clone)]
 pub struct Catalog {
     settings: Settings,
-    products: BTreeMap<Sku, Stored<Sku, Product>>,
-    promotions: BTreeMap<PromotionId, Stored<PromotionId, Promotion>>,
-    /// Which promotions name a SKU, whether the product is known or not.
-    naming: BTreeMap<Sku, BTreeSet<PromotionId>>,
-    /// Entries of all sets in `naming`.
+    items: BTreeMap<Sku, Box<Item>>,
+    /// Items that a source has told of.
+    told: usize,
+    promotions: BTreeMap<PromotionId, Told<Arc<Promotion>>>,
+    /// Places in which promotions name products.
     namings: usize,
+    /// Whether anybody has told what the store sells.
+    assortment_told: bool,
+    generations: BTreeMap<Facet, u64>,
+    /// Starts and ends of promotions that lie ahead.
+    boundaries: BTreeSet<(Moment, PromotionId)>,
+    /// Up to here every boundary was passed.
+    passed: Moment,
+    approvals: Approvals,
+    wave: Wave,
+    reloads: BTreeMap<Facet, Reload>,
+    reload_last: u32,
+    touched: BTreeSet<Sku>,
+    points: Vec<PricePoint>,
+    unsaved: BTreeSet<Unsaved>,
 }
 
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// What the row was about; its record in the view is to be written when the status is `Applied`.
+    /// What the row was about.
     pub key: RowKey,
+    /// The revision that the row came with.
+    pub revision: u64,
     /// What became of it.
     pub status: Status,
-    /// Products whose shelf price or view can be another now; a label that shows none of them need not be looked at.
-    pub touched: BTreeSet<Sku>,
 }
 
 /// What became of a row.
@@ -85,6 +136,10 @@ pub enum Status {
         /// The revision that is stored.
         stored: u64,
     },
+    /// It waits for a person; what was stored stays.
+    Held(Suspicion),
+    /// A person has said that it is a mistake; what was stored stays.
+    Rejected,
     /// This store cannot hold it; what was stored stays.
     Refused(Refusal),
 }
@@ -112,13 +167,36 @@ pub enum Refusal {
         /// Of what.
         noun: &'static str,
     },
+    /// A change to some fields of a product that is not there.
+    #[error("{key}: no source has told of it, so that there is nothing to change; send the whole product")]
+    Unknown {
+        /// Which product.
+        key: RowKey,
+    },
 }
 
 impl Catalog {
     /// A catalog of nothing.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, products: BTreeMap::new(), promotions: BTreeMap::new(), naming: BTreeMap::new(), namings: 0 }
+        Self {
+            settings,
+            items: BTreeMap::new(),
+            told: 0,
+            promotions: BTreeMap::new(),
+            namings: 0,
+            assortment_told: false,
+            generations: BTreeMap::new(),
+            boundaries: BTreeSet::new(),
+            passed: Moment::ZERO,
+            approvals: Approvals::default(),
+            wave: Wave::default(),
+            reloads: BTreeMap::new(),
+            reload_last: 0,
+            touched: BTreeSet::new(),
+            points: Vec::new(),
+            unsaved: BTreeSet::new(),
+        }
     }
 
     /// The store's settings.
@@ -127,44 +205,160 @@ impl Catalog {
         &self.settings
     }
 
-    /// Applies one row, unless what is stored is as new or newer.
-    pub fn apply(&mut self, now: Moment, row: Row) -> Applied {
-        let key = row.key();
-        let status = self.judge(now, &row);
-        let touched = match status {
-            Status::Applied => self.store(now, row),
-            _ => BTreeSet::new(),
-        };
-        Applied { key, status, touched }
+    /// Everything that is known of a SKU.
+    #[must_use]
+    pub fn item(&self, sku: &Sku) -> Option<&Item> {
+        self.items.get(sku).map(Box::as_ref)
+    }
+
+    /// Every SKU of which anything is known, from `after` on, in order.
+    pub fn items_after(&self, after: Option<&Sku>) -> impl Iterator<Item = (&Sku, &Item)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.items.range::<Sku, _>((from, std::ops::Bound::Unbounded)).map(|(sku, item)| (sku, item.as_ref()))
     }
 
     /// The product's base facet; none while the product centre has not told of it.
     #[must_use]
     pub fn product(&self, sku: &Sku) -> Option<&Product> {
-        self.products.get(sku)?.present()
+        self.item(sku)?.product()
     }
 
     /// Every known product, by SKU.
     pub fn products(&self) -> impl Iterator<Item = &Product> {
-        self.products.values().filter_map(Stored::present)
+        self.items.values().filter_map(|item| item.product())
     }
 
     /// A promotion.
     #[must_use]
     pub fn promotion(&self, id: &PromotionId) -> Option<&Promotion> {
-        self.promotions.get(id)?.present()
+        self.promotions.get(id)?.value.as_deref()
     }
 
     /// Every promotion, running or not, by id.
     pub fn promotions(&self) -> impl Iterator<Item = &Promotion> {
-        self.promotions.values().filter_map(Stored::present)
+        self.promotions.values().filter_map(|told| told.value.as_deref())
+    }
+
+    /// Whether the store sells it: everything, until somebody has told what.
+    #[must_use]
+    pub fn is_in_assortment(&self, sku: &Sku) -> bool {
+        let membership = || self.item(sku)?.membership.as_ref()?.value;
+        !self.assortment_told || membership() == Some(Membership::In)
+    }
+
+    /// The generation of the last snapshot of a facet that was applied.
+    #[must_use]
+    pub fn generation(&self, facet: Facet) -> Option<u64> {
+        self.generations.get(&facet).copied()
+    }
+
+    /// The changes that wait for a person, oldest first.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.approvals.held()
+    }
+
+    /// A change that waits for a person.
+    #[must_use]
+    pub fn held_by_id(&self, id: HeldId) -> Option<&Held> {
+        self.approvals.by_id(id)
+    }
+
+    /// The change to this row that waits for a person.
+    #[must_use]
+    pub fn held_for(&self, key: &RowKey) -> Option<&Held> {
+        self.approvals.get(key)
+    }
+
+    /// Whether a change of that name has ever waited.
+    #[must_use]
+    pub fn was_held(&self, id: HeldId) -> bool {
+        self.approvals.was_given(id)
     }
 
     /// The price that a label shows for this product at this instant.
     #[must_use]
     pub fn shelf_price(&self, sku: &Sku, at: Moment) -> ShelfPrice<'_> {
-        let promotions = self.naming.get(sku).into_iter().flatten().filter_map(|id| self.promotion(id));
-        price::shelf_price(self.product(sku), promotions, at, self.settings.currency, self.settings.market)
+        static NOTHING: std::sync::LazyLock<Item> = std::sync::LazyLock::new(Item::default);
+        self.shelf_price_of(self.item(sku).unwrap_or(&NOTHING), at)
+    }
+
+    /// The price that a label shows for this item of the catalog at this instant.
+    #[must_use]
+    pub fn shelf_price_of<'a>(&self, item: &'a Item, at: Moment) -> ShelfPrice<'a> {
+        price::shelf_price(item.basis(self.passed), at, &self.settings)
+    }
+
+    /// When the next promotion starts or ends.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.boundaries.first().map(|(at, _)| *at)
+    }
+
+    /// Passes every boundary up to `now`. Called before anything else is done at a later instant, so that each
+    /// price is noted from the boundary on. A clock that went back passes the boundaries in between anew.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        if now < self.passed {
+            self.resume(now);
+            let named = self.promotions.values().filter_map(|told| told.value.as_ref());
+            self.touched.extend(named.flat_map(|promotion| promotion.skus.iter().cloned()));
+        }
+        while let Some((at, _)) = self.boundaries.first()
+            && *at <= now
+        {
+            let Some((at, id)) = self.boundaries.pop_first() else { break };
+            let Some(promotion) = self.promotions.get(&id).and_then(|told| told.value.clone()) else { continue };
+            for sku in &promotion.skus {
+                self.note_price(at, sku);
+                self.touched.insert(sku.clone());
+            }
+        }
+        self.passed = now;
+    }
+
+    /// Goes on from an instant at which an earlier run had noted every price.
+    pub fn resume(&mut self, noted_until: Moment) {
+        let promotions = self.promotions.values().filter_map(|told| told.value.as_deref());
+        let ahead = promotions
+            .flat_map(|promotion| [promotion.start, promotion.end].map(|at| (at, promotion.id.clone())))
+            .filter(|(at, _)| *at > noted_until);
+        self.boundaries = ahead.collect();
+        self.passed = noted_until;
+    }
+
+    /// Notes what every product costs now: at a start, where something may have changed that no record tells of.
+    pub fn note_all(&mut self, now: Moment) {
+        let priced = self.items.iter().filter(|(_, item)| item.base.is_some() || item.history.last_from().is_some());
+        let priced: Vec<Sku> = priced.map(|(sku, _)| sku.clone()).collect();
+        for sku in priced {
+            self.note_price(now, &sku);
+        }
+    }
+
+    /// Takes back a price that the journal holds.
+    pub fn restore_price(&mut self, point: PricePoint) {
+        self.items.entry(point.sku.clone()).or_default().history.restore(point);
+    }
+
+    /// The products that may look different, or cost something else, since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<Sku> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// The prices that changed since the last call, for the journal.
+    pub fn take_points(&mut self) -> Vec<PricePoint> {
+        std::mem::take(&mut self.points)
+    }
+
+    /// Notes what a product costs from `at` on, if that is news.
+    fn note_price(&mut self, at: Moment, sku: &Sku) {
+        let Some(item) = self.items.get_mut(sku) else { return };
+        let item = item.as_mut();
+        let product = item.base.as_ref().and_then(|told| told.value.as_ref());
+        let running = price::running(product, &item.promotions, at, self.settings.currency);
+        let (price, promotion) = (running.price(), running.promotion().map(|promotion| &promotion.id));
+        if item.history.note(at, price, promotion) {
+            self.points.push(PricePoint { sku: sku.clone(), from: at, price, promotion_id: promotion.cloned() });
+        }
     }
 
     /// What a template can see of this product at this instant.
@@ -172,20 +366,26 @@ impl Catalog {
     pub fn view(&self, sku: &Sku, at: Moment) -> ProductView {
         let currency = self.settings.currency;
         let shelf = self.shelf_price(sku, at);
+        let item = self.item(sku);
         let priced = ProductView {
             sku: sku.to_string(),
             currency: currency.to_string(),
             price: shelf.price.map(|price| currency.format(price)),
             was: shelf.was.map(|was| currency.format(was)),
+            member_price: shelf.member.map(|(price, _)| currency.format(price)),
             unit_price: shelf.unit_price.map(|unit_price| UnitPriceView {
                 amount: currency.format(unit_price.amount),
                 per: unit_price.per.to_string(),
             }),
             promotion: shelf.promotion().map(|promotion| self.promotion_view(promotion)),
-            in_assortment: true,
+            member_promotion: shelf.member.map(|(_, promotion)| self.promotion_view(promotion)),
+            in_assortment: self.is_in_assortment(sku),
+            stock: item.and_then(stock_view),
+            returns: item.and_then(returns_view),
+            rating: item.and_then(rating_view),
             ..ProductView::default()
         };
-        let Some(product) = self.product(sku).cloned() else { return priced };
+        let Some(product) = item.and_then(Item::product).cloned() else { return priced };
         ProductView {
             known: true,
             name: product.name,
@@ -214,153 +414,16 @@ impl Catalog {
         }
     }
 
-    /// The view's record of a product, its deletion included; none when there is nothing to keep.
-    #[must_use]
-    pub fn stored_product(&self, sku: &Sku) -> Option<Vec<u8>> {
-        self.products.get(sku).map(Stored::to_bytes)
-    }
-
-    /// The view's record of a promotion, its deletion included; none when there is nothing to keep.
-    #[must_use]
-    pub fn stored_promotion(&self, id: &PromotionId) -> Option<Vec<u8>> {
-        self.promotions.get(id).map(Stored::to_bytes)
-    }
-
-    /// Takes back a record that [`Catalog::stored_product`] gave, in place of what is there.
-    pub fn restore_product(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let record = Stored::<Sku, Product>::from_bytes("product", bytes)?;
-        let sku = match &record {
-            Stored::Present(product) => product.sku.clone(),
-            Stored::Deleted(tombstone) => tombstone.key.clone(),
-        };
-        self.products.insert(sku, record);
-        Ok(())
-    }
-
-    /// Takes back a record that [`Catalog::stored_promotion`] gave, in place of what is there.
-    pub fn restore_promotion(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let record = Stored::<PromotionId, Promotion>::from_bytes("promotion", bytes)?;
-        let id = match &record {
-            Stored::Present(promotion) => promotion.id.clone(),
-            Stored::Deleted(tombstone) => tombstone.key.clone(),
-        };
-        self.replace_promotion(id, record);
-        Ok(())
-    }
-
-    /// Forgets deletions older than [`TOMBSTONE_KEPT`]; their records in the view are to be removed.
-    ///
-    /// It looks at everything, so once an hour is often enough: an old deletion decides nothing even before.
-    pub fn forget_deletions(&mut self, now: Moment) -> Vec<RowKey> {
-        let products = self.products.extract_if(.., |_, stored| is_forgotten(stored, now));
-        let mut forgotten: Vec<RowKey> = products.map(|(sku, _)| RowKey::Product(sku)).collect();
-        let promotions = self.promotions.extract_if(.., |_, stored| is_forgotten(stored, now));
-        forgotten.extend(promotions.map(|(id, _)| RowKey::Promotion(id)));
-        forgotten
-    }
-
-    fn judge(&self, now: Moment, row: &Row) -> Status {
-        let stored = match row.key() {
-            RowKey::Product(sku) => self.products.get(&sku).and_then(|it| revision(it, |it| it.revision, now)),
-            RowKey::Promotion(id) => self.promotions.get(&id).and_then(|it| revision(it, |it| it.revision, now)),
-        };
-        match stored {
-            Some(stored) if row.revision() == stored => Status::Unchanged,
-            Some(stored) if row.revision() < stored => Status::Regressed { stored },
-            _ => self.refusal(row).map_or(Status::Applied, Status::Refused),
-        }
-    }
-
-    fn refusal(&self, row: &Row) -> Option<Refusal> {
-        let currency = self.settings.currency;
-        let price = match row {
-            Row::Product(product) => product.price,
-            Row::Promotion(promotion) => Some(promotion.price),
-            Row::ProductDeleted { .. } | Row::PromotionDeleted { .. } => None,
-        };
-        if let Some(price) = price.filter(|price| !currency.can_write(*price)) {
-            return Some(Refusal::TooFine { key: row.key(), price, currency });
-        }
-        let full = |count, noun| Some(Refusal::Full { key: row.key(), count, noun });
-        match row.key() {
-            RowKey::Product(sku) if !self.products.contains_key(&sku) && self.products.len() >= PRODUCTS_MAX => {
-                full(self.products.len(), "products")
-            }
-            RowKey::Promotion(id) if !self.promotions.contains_key(&id) && self.promotions.len() >= PROMOTIONS_MAX => {
-                full(self.promotions.len(), "promotions")
-            }
-            RowKey::Promotion(id) if self.namings_with(row, &id) > NAMINGS_MAX => {
-                full(self.namings, "products named by promotions")
-            }
-            _ => None,
-        }
-    }
-
-    /// How many entries `naming` would have with this row in place of what it replaces.
-    fn namings_with(&self, row: &Row, id: &PromotionId) -> usize {
-        let replaced = self.promotion(id).map_or(0, |promotion| promotion.skus.len());
-        let named = if let Row::Promotion(promotion) = row { promotion.skus.len() } else { 0 };
-        self.namings - replaced + named
-    }
-
-    fn store(&mut self, now: Moment, row: Row) -> BTreeSet<Sku> {
-        match row {
-            Row::Product(product) => self.replace_product(product.sku.clone(), Stored::Present(product)),
-            Row::ProductDeleted { sku, revision } => {
-                let tombstone = Tombstone { key: sku.clone(), revision, at: now };
-                self.replace_product(sku, Stored::Deleted(tombstone))
-            }
-            Row::Promotion(promotion) => self.replace_promotion(promotion.id.clone(), Stored::Present(promotion)),
-            Row::PromotionDeleted { id, revision } => {
-                let tombstone = Tombstone { key: id.clone(), revision, at: now };
-                self.replace_promotion(id, Stored::Deleted(tombstone))
-            }
-        }
-    }
-
-    fn replace_product(&mut self, sku: Sku, record: Stored<Sku, Product>) -> BTreeSet<Sku> {
-        self.products.insert(sku.clone(), record);
-        BTreeSet::from([sku])
-    }
-
-    /// Stores the record and keeps the index; gives the SKUs that the old one or the new one names.
-    fn replace_promotion(&mut self, id: PromotionId, record: Stored<PromotionId, Promotion>) -> BTreeSet<Sku> {
-        let mut touched = BTreeSet::new();
-        if let Some(Stored::Present(old)) = self.promotions.remove(&id) {
-            for sku in &old.skus {
-                self.unname(sku, &id);
-            }
-            touched = old.skus;
-        }
-        if let Some(new) = record.present() {
-            for sku in &new.skus {
-                self.naming.entry(sku.clone()).or_default().insert(id.clone());
-            }
-            self.namings += new.skus.len();
-            touched.extend(new.skus.iter().cloned());
-        }
-        self.promotions.insert(id, record);
-        touched
-    }
-
-    fn unname(&mut self, sku: &Sku, id: &PromotionId) {
-        let ids = self.naming.get_mut(sku).expect("every SKU that a stored promotion names is in the index");
-        ids.remove(id);
-        self.namings -= 1;
-        if ids.is_empty() {
-            self.naming.remove(sku);
-        }
-    }
-
     fn promotion_view(&self, promotion: &Promotion) -> PromotionView {
         let start = self.local(promotion.start);
         let end = self.local(promotion.end);
         let last = self.local(promotion.end - Duration::from_micros(1));
+        let percent = if let Reduction::Percent(percent) = promotion.reduction { Some(percent) } else { None };
         PromotionView {
             id: promotion.id.to_string(),
             kind: promotion.kind.to_string(),
             text: promotion.text.clone(),
-            percent: None,
+            percent: percent.map(|percent| percent.normalize().to_string()),
             start_date: start.date().to_string(),
             start_time: start.strftime("%H:%M").to_string(),
             end_date: last.date().to_string(),
@@ -376,14 +439,25 @@ impl Catalog {
     }
 }
 
-/// The revision that a new row must exceed; none where nothing, or only an old deletion, is stored.
-fn revision<K, T>(stored: &Stored<K, T>, of: impl FnOnce(&T) -> u64, now: Moment) -> Option<u64> {
-    match stored {
-        Stored::Present(value) => Some(of(value)),
-        Stored::Deleted(tombstone) => (!is_forgotten(stored, now)).then_some(tombstone.revision),
-    }
+fn stock_view(item: &Item) -> Option<StockView> {
+    let (_, stock) = item.stock()?;
+    Some(StockView {
+        quantity: stock.quantity,
+        reorder_level: stock.reorder_level,
+        sold_per_day: stock.sold_per_day.map(|sold| sold.to_string()),
+    })
 }
 
-fn is_forgotten<K, T>(stored: &Stored<K, T>, now: Moment) -> bool {
-    matches!(stored, Stored::Deleted(tombstone) if now.since(tombstone.at) > TOMBSTONE_KEPT)
+fn returns_view(item: &Item) -> Option<ReturnsView> {
+    let (_, returns) = item.returns()?;
+    Some(ReturnsView { y_code: returns.y_code.clone(), grade: returns.grade.clone() })
+}
+
+fn rating_view(item: &Item) -> Option<RatingView> {
+    let (_, rating) = item.rating()?;
+    Some(RatingView {
+        score: rating.score.map(|score| score.to_string()),
+        count: rating.count,
+        class: rating.class.clone(),
+    })
 }

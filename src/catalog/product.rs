@@ -22,8 +22,6 @@ pub const ATTRIBUTES_MAX: usize = 64;
 pub struct Product {
     /// Names it within the store.
     pub sku: Sku,
-    /// The product centre's number for this state of the facet.
-    pub revision: u64,
     /// 品名.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -60,12 +58,11 @@ pub struct Product {
 }
 
 impl Product {
-    /// A product of which only its key and revision are known.
+    /// A product of which only its key is known.
     #[must_use]
-    pub fn bare(sku: Sku, revision: u64) -> Self {
+    pub fn bare(sku: Sku) -> Self {
         Self {
             sku,
-            revision,
             name: None,
             brand: None,
             spec: None,
@@ -78,6 +75,64 @@ impl Product {
             content: None,
             attributes: BTreeMap::new(),
         }
+    }
+}
+
+/// Some fields of a product's base facet: what a `PATCH` changes. The outer `None` keeps what is stored, the
+/// inner one takes it away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProductPatch {
+    /// 品名.
+    pub name: Option<Option<String>>,
+    /// Brand.
+    pub brand: Option<Option<String>>,
+    /// 规格.
+    pub spec: Option<Option<String>>,
+    /// 产地.
+    pub origin: Option<Option<String>>,
+    /// 等级.
+    pub grade: Option<Option<String>>,
+    /// 计价单位.
+    pub unit: Option<Option<String>>,
+    /// What a till scans.
+    pub barcode: Option<Option<String>>,
+    /// The source's category.
+    pub category: Option<Option<String>>,
+    /// The base price.
+    pub price: Option<Option<Decimal>>,
+    /// How much of what one unit holds.
+    pub content: Option<Option<Content>>,
+    /// Attributes, each with its text or none; those that are not named stay.
+    pub attributes: BTreeMap<String, Option<String>>,
+}
+
+impl ProductPatch {
+    /// The product with these fields changed.
+    #[must_use]
+    pub fn merged_into(self, mut product: Product) -> Product {
+        fn take<T>(field: &mut Option<T>, change: Option<Option<T>>) {
+            if let Some(value) = change {
+                *field = value;
+            }
+        }
+        take(&mut product.name, self.name);
+        take(&mut product.brand, self.brand);
+        take(&mut product.spec, self.spec);
+        take(&mut product.origin, self.origin);
+        take(&mut product.grade, self.grade);
+        take(&mut product.unit, self.unit);
+        take(&mut product.barcode, self.barcode);
+        take(&mut product.category, self.category);
+        take(&mut product.price, self.price);
+        take(&mut product.content, self.content);
+        for (name, text) in self.attributes {
+            match text {
+                Some(text) => product.attributes.insert(name, text),
+                None => product.attributes.remove(&name),
+            };
+        }
+        product
     }
 }
 

@@ -6,6 +6,7 @@ use gondola_protocol::Moment;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::currency::Currency;
 use super::sku::{PromotionId, Sku};
 use super::text_form::word_enum;
 
@@ -14,6 +15,16 @@ word_enum! {
     Kind, "kind", KindError {
         /// Its price replaces the base price.
         SpecialPrice = "special_price",
+        /// A share of the base price is taken off.
+        PercentOff = "percent_off",
+        /// Its price is for members.
+        MemberPrice = "member_price",
+        /// Its price holds for some hours.
+        LimitedTime = "limited_time",
+        /// Its price is a shop's own, which the web does not have.
+        StoreExclusive = "store_exclusive",
+        /// It brings a text and no price.
+        TextOnly = "text_only",
     }
 }
 
@@ -22,6 +33,8 @@ word_enum! {
     Audience, "audience", AudienceError {
         /// Everyone.
         All = "all",
+        /// Members, beside the price for everyone.
+        Member = "member",
     }
 }
 
@@ -37,6 +50,32 @@ word_enum! {
     }
 }
 
+/// What a promotion makes of a base price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduction {
+    /// This price, in the store's currency, not negative.
+    Price(Decimal),
+    /// The base price less this many hundredths of it: above 0 and below 100.
+    Percent(Decimal),
+    /// Nothing: the promotion brings its text alone.
+    Text,
+}
+
+impl Reduction {
+    /// The price that results from a base price, rounded half up to the currency's minor unit; none where it is
+    /// not below the base price, so that only the text counts.
+    #[must_use]
+    pub fn result(self, base: Decimal, currency: Currency) -> Option<Decimal> {
+        let result = match self {
+            Self::Price(price) => price,
+            Self::Percent(percent) => currency.round(base * (Decimal::ONE_HUNDRED - percent) / Decimal::ONE_HUNDRED),
+            Self::Text => return None,
+        };
+        (result < base).then_some(result)
+    }
+}
+
 /// One promotion, whole. Its serde form is what the view keeps on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {
@@ -48,8 +87,8 @@ pub struct Promotion {
     pub skus: BTreeSet<Sku>,
     /// What it does.
     pub kind: Kind,
-    /// Its price in the store's currency, not negative.
-    pub price: Decimal,
+    /// What it makes of the base price.
+    pub reduction: Reduction,
     /// The first instant at which it holds.
     #[serde(with = "micros")]
     pub start: Moment,
@@ -73,6 +112,12 @@ impl Promotion {
     #[must_use]
     pub fn holds(&self, at: Moment) -> bool {
         self.start <= at && at < self.end
+    }
+
+    /// Whether shops have it at all.
+    #[must_use]
+    pub fn is_in_shops(&self) -> bool {
+        matches!(self.channel, Channel::Store | Channel::Both)
     }
 
     /// The next instant after `at` from which it holds, or no longer holds.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::settings::Market;
 use super::snapshot::{read_catalog, read_product};
 use super::tests::{instant, settings};
+use super::wire::Change;
 use super::*;
 
 fn samples() -> PathBuf {
@@ -76,9 +77,11 @@ fn every_sample_product_file_is_a_line_of_the_sample_catalog() {
         let file = read_product(&std::fs::read(samples().join(name).with_extension("json")).unwrap()).unwrap();
         assert_eq!(file.unknown_fields, BTreeSet::new(), "{name}");
         for row in file.rows {
-            match row {
-                Row::Product(product) => assert_eq!(catalog.product(&file.sku), Some(&product), "{name}"),
-                Row::Promotion(promotion) => assert_eq!(catalog.promotion(&promotion.id), Some(&promotion), "{name}"),
+            match row.change {
+                Change::Base(product) => assert_eq!(catalog.product(&file.sku), Some(&product), "{name}"),
+                Change::Promotion(promotion) => {
+                    assert_eq!(catalog.promotion(&promotion.id), Some(&promotion), "{name}")
+                }
                 other => panic!("{name}: {other:?}"),
             }
         }

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::currency::Currency;
+use super::guard::GuardRules;
 use super::text_form::word_enum;
 
 word_enum! {
@@ -40,6 +41,8 @@ pub struct Settings {
     pub market: Market,
     /// Dates on labels are in this zone; decisions are not.
     pub time_zone: TimeZone,
+    /// Which price changes wait for a person.
+    pub guard: GuardRules,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sku::Sku;
-use super::wire::{Facet, Parsed, Place, Row, RowError, parse};
+use super::wire::{Change, Facet, Parsed, Place, Row, RowError, parse};
 
 /// Most rows of a snapshot: what a store can hold.
 pub const SNAPSHOT_ROWS_MAX: usize = super::PRODUCTS_MAX;
@@ -121,7 +121,7 @@ pub fn read_catalog(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
         if found >= SNAPSHOT_ROWS_MAX {
             return Err(SnapshotError::TooManyRows { line });
         }
-        parsed.read_row(Facet::Base, Place::Line(line), &value);
+        parsed.read_snapshot_row(Facet::Base, Place::Line(line), &value);
         last = line;
     }
     Err(SnapshotError::NoEnd { line: last })
@@ -169,12 +169,14 @@ pub enum ProductFileError {
 
 /// Reads a product file: one base event, its promotions inside.
 pub fn read_product(bytes: &[u8]) -> Result<ProductFile, ProductFileError> {
-    let Parsed { rows, errors, unknown_fields } = parse(Facet::Base, bytes);
+    let Parsed { rows, errors, unknown_fields, .. } = parse(Facet::Base, bytes);
     if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
     }
-    let skus: Vec<&Sku> =
-        rows.iter().filter_map(|row| if let Row::Product(product) = row { Some(&product.sku) } else { None }).collect();
+    let skus: Vec<&Sku> = rows
+        .iter()
+        .filter_map(|row| if let Change::Base(product) = &row.change { Some(&product.sku) } else { None })
+        .collect();
     match skus[..] {
         [sku] => Ok(ProductFile { sku: sku.clone(), rows, unknown_fields }),
         _ => Err(ProductFileError::NotOneProduct { found: skus.len() }),

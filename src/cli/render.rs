@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Ended, UsageError};
 use crate::catalog::Catalog;
+use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::snapshot;
 use crate::render::{Renderer, png};
@@ -58,6 +59,7 @@ pub(super) fn sample_store() -> (StoreView, Settings) {
         currency: "CNY".parse().expect("an ISO 4217 code"),
         market: Market::China,
         time_zone: jiff::tz::TimeZone::get("Asia/Shanghai").expect("the zone data are built in"),
+        guard: GuardRules::default(),
     };
     (view, settings)
 }

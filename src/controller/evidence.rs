@@ -6,7 +6,7 @@ use gondola_drivers::head::{HeadEvent, Outcome};
 use gondola_protocol::message::{CheckIn, Lane, Reason, Status, Welcome};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumber};
 
-use super::message::{Notice, Output};
+use super::message::Notice;
 use super::{Booking, Controller};
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel};
@@ -17,7 +17,7 @@ use crate::template::RenderKey;
 ///
 /// Longer than the slowest refresh we know (30 s in four colours, more when cold) and a lost report's way
 /// round; shorter than a walk along the aisle.
-const PROOF_WAIT: Duration = Duration::from_secs(90);
+pub(super) const PROOF_WAIT: Duration = Duration::from_secs(90);
 
 /// First wait after a label refused a picture or did not show it; doubled at each refusal in a row.
 const REFUSAL_WAIT: Duration = Duration::from_secs(30);
@@ -106,7 +106,7 @@ impl Controller {
             self.set_fault(check_in.label, fault);
         }
         self.look_again(check_in.label, Lane::Routine);
-        self.outputs.push_back(Output::Changed(check_in.label));
+        self.changed.insert(check_in.label);
     }
 
     fn note_unregistered(&mut self, now: Moment, station: &StationId, check_in: &CheckIn) {
@@ -135,6 +135,9 @@ impl Controller {
             label.reported = Some(Reported { digest, edition, since: now, content: content.clone() });
             let (key, shown) = content.map_or((None, Vec::new()), |content| (Some(content.key), content.shown));
             self.append(vec![Entry::Proof { label: check_in.label, digest, edition, key, shown }]);
+        }
+        if let Some(label) = self.fleet.label_mut(check_in.label) {
+            label.resend.take_if(|resend| edition >= *resend);
         }
         self.raise_edition(now, check_in.label);
     }
@@ -199,7 +202,7 @@ impl Controller {
             }
         }
         self.look_again(id, Lane::Routine);
-        self.outputs.push_back(Output::Changed(id));
+        self.changed.insert(id);
     }
 
     /// Frees what a transfer held, and answers whose it was and what; none when its label is gone since.
@@ -223,7 +226,7 @@ impl Controller {
         let Some(label) = self.fleet.label_mut(id) else { return };
         if label.fault.as_ref() != Some(&fault) {
             label.fault = Some(fault.clone());
-            self.outputs.push_back(Output::Changed(id));
+            self.changed.insert(id);
             self.notice(Notice::Fault { label: id, fault });
         }
     }
@@ -236,7 +239,7 @@ impl Controller {
         if let Some(unproven) = label.unproven.as_mut().filter(overdue) {
             unproven.doubt = Doubt::Overdue;
             label.refuse(now);
-            self.outputs.push_back(Output::Changed(id));
+            self.changed.insert(id);
         }
     }
 }
@@ -253,7 +256,7 @@ impl Label {
     }
 
     /// Gives the desired picture a number above every other.
-    fn renumber(&mut self, now: Moment) {
+    pub(super) fn renumber(&mut self, now: Moment) {
         let edition = self.next_edition(now);
         if let Some(desired) = &mut self.desired {
             desired.edition = edition;

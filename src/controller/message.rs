@@ -4,10 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use gondola_drivers::head::{HeadEvent, Picture};
-use gondola_protocol::{Digest, LabelId, Panel, Planes, StationId, TransferNumber};
+use gondola_protocol::{Digest, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber};
 
+use crate::alert::Alert;
+use crate::catalog::approvals::{HeldId, Verdict};
+use crate::catalog::guard::Suspicion;
 use crate::catalog::sku::Sku;
-use crate::catalog::wire::{Row, RowKey};
+use crate::catalog::wire::{Facet, Row, RowKey};
+use crate::catalog::{Applied, SnapshotPart};
+use crate::confirmation::Confirmation;
+use crate::fleet::health::{Health, Problem};
 use crate::fleet::label::SKUS_MAX;
 use crate::journal::entry::{Entry, Position};
 use crate::storage::ViewChange;
@@ -26,8 +32,21 @@ pub enum Input {
     Feed {
         /// What to acknowledge once the rows are safe; none for rows that no broker sent.
         delivery: Option<Delivery>,
+        /// Whose message it is.
+        facet: Facet,
         /// The rows.
         rows: Vec<Row>,
+        /// The running numbers of the message's elements.
+        seqs: Vec<u64>,
+    },
+    /// A part of a snapshot that was received whole and found to be in order.
+    Snapshot(SnapshotPart),
+    /// A full reload is over, one way or the other.
+    ReloadEnded {
+        /// Of which facet.
+        facet: Facet,
+        /// What it brought, or why it failed: a sentence that says what was attempted, on what, and why it failed.
+        outcome: Result<ReloadReport, String>,
     },
     /// Somebody wants something.
     Request {
@@ -76,7 +95,11 @@ pub enum Output {
     /// Acknowledge feed messages to the broker.
     Acknowledge(Delivery),
     /// Answer a request.
-    Reply(Ticket, Result<(), Refusal>),
+    Reply(Ticket, Result<Answer, Refusal>),
+    /// Reload a facet whole.
+    Reload(Facet, ReloadReason),
+    /// Tell other systems.
+    Publish(Publication),
     /// A label's state changed: whoever watches it may look again.
     Changed(LabelId),
     /// A person should know.
@@ -86,6 +109,32 @@ pub enum Output {
 /// What may be asked of the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
+    /// Something about one label.
+    Label(LabelRequest),
+    /// Take in rows that came otherwise than over the feed.
+    Apply {
+        /// The rows.
+        rows: Vec<Row>,
+    },
+    /// Decide a change that waits for a person.
+    Decide {
+        /// Which change.
+        id: HeldId,
+        /// What the person says.
+        verdict: Verdict,
+    },
+    /// Look at labels again, and send what differs.
+    Push(PushOrder),
+    /// Reload facets whole.
+    Reload {
+        /// Which ones.
+        facets: Vec<Facet>,
+    },
+}
+
+/// What may be asked about one label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelRequest {
     /// Use a label in this store. Registering it again updates its position.
     Register {
         /// The label.
@@ -116,6 +165,136 @@ pub enum Request {
         /// The label.
         label: LabelId,
     },
+}
+
+impl LabelRequest {
+    /// Which label it is about.
+    #[must_use]
+    pub const fn label(&self) -> LabelId {
+        match self {
+            Self::Register { label, .. }
+            | Self::Remove { label }
+            | Self::Bind { label, .. }
+            | Self::Unbind { label } => *label,
+        }
+    }
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is carried out, and the journal holds it.
+    Done,
+    /// What became of each row, in their order; journal and view hold those that were applied.
+    Rows(Vec<Applied>),
+    /// It is under way, under this number.
+    Started(u64),
+}
+
+/// Which labels are pushed, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushOrder {
+    /// The labels that show one of these products.
+    pub skus: Vec<Sku>,
+    /// These labels.
+    pub labels: Vec<LabelId>,
+    /// Which of all labels, where neither products nor labels are named.
+    pub reach: Reach,
+    /// What is done with a label whose glass is proven to agree.
+    pub mode: PushMode,
+}
+
+/// Which labels a push without a list concerns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Every bound label.
+    #[default]
+    Store,
+    /// The labels of products that the store sells.
+    Assortment,
+}
+
+/// What a push does with a label whose glass is proven to agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PushMode {
+    /// Leave it out.
+    #[default]
+    Incremental,
+    /// Verify it.
+    Full,
+    /// Send it its picture again.
+    Resend,
+}
+
+/// Why a facet is reloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadReason {
+    /// Messages are missing.
+    Gap,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// What a full reload brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// Rows that the snapshot had.
+    pub rows: usize,
+    /// Of those, rows with an invalid field.
+    pub invalid: usize,
+    /// Whether the source said that nothing has changed, and sent nothing.
+    pub freshness: Freshness,
+}
+
+/// Whether a reload brought anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// A snapshot was applied.
+    #[default]
+    Applied,
+    /// The source has no newer one.
+    Unmodified,
+}
+
+/// Something that other systems are told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publication {
+    /// How far the shelf is with a product's price.
+    Confirmation(Confirmation),
+    /// A change waits for a person, or no longer does.
+    Held {
+        /// What it is about.
+        key: RowKey,
+        /// The revision that waits.
+        revision: u64,
+        /// Why it waits; none when it no longer does.
+        reason: Option<Suspicion>,
+    },
+    /// An alert begins, changes or ends.
+    Alert(Alert),
+    /// How a label is.
+    Label(LabelState),
+}
+
+/// How a label is, as others are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelState {
+    /// The label.
+    pub label: LabelId,
+    /// Its health.
+    pub health: Health,
+    /// What else is to be known.
+    pub problems: Vec<Problem>,
+    /// Battery under load.
+    pub battery_mv: Option<Millivolts>,
+    /// Last sign of life.
+    pub last_check_in: Option<Moment>,
+}
+
+impl From<LabelRequest> for Request {
+    fn from(request: LabelRequest) -> Self {
+        Self::Label(request)
+    }
 }
 
 /// What to do with a binding to a product that nobody has told of yet.
@@ -149,6 +328,12 @@ pub enum Refusal {
     /// Too few or too many products.
     #[error("a label shows 1 to {SKUS_MAX} products, not {0}")]
     SkuCount(usize),
+    /// A held change that a newer revision has replaced, or somebody has decided already.
+    #[error("change {0} no longer waits: a newer revision has come, or somebody has decided it")]
+    NotHeld(HeldId),
+    /// A held change that never was.
+    #[error("there is no change {0} that waits")]
+    UnknownHeld(HeldId),
     /// A template that does not exist.
     #[error("template `{0}` does not exist; there are {known}", known = .1.join(", "))]
     UnknownTemplate(String, Vec<String>),
@@ -191,6 +376,10 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// Messages of a source are missing.
+    Gap(Facet),
+    /// An alert begins, changes or ends.
+    Alert(Alert),
     /// A base station opened a session.
     StationUp(StationId),
     /// A base station went away.
@@ -222,6 +411,8 @@ impl fmt::Display for Notice {
                 write!(f, "feed: {row} is ignored, its revision is below {stored}, which is known already")
             }
             Self::RefusedRow { row, reason } => write!(f, "feed: {row} is refused: {reason}"),
+            Self::Gap(facet) => write!(f, "feed: messages of {facet} are missing; the facet is reloaded"),
+            Self::Alert(alert) => write!(f, "alert {} {}: {}", alert.id(), alert.state, alert.text),
             Self::StationUp(station) => write!(f, "base station `{station}` is up"),
             Self::StationDown { station, reason } => write!(f, "base station `{station}` is away: {reason}"),
             Self::Dropped { station, reason } => write!(f, "base station `{station}`: {reason}"),

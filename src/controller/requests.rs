@@ -4,41 +4,74 @@ use gondola_protocol::message::Lane;
 use gondola_protocol::{LabelId, Moment};
 
 use super::Controller;
-use super::message::{Output, Refusal, Request, Ticket, UnknownSkus};
+use super::message::{Answer, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
+use crate::catalog::approvals::{HeldId, Verdict};
 use crate::catalog::sku::Sku;
 use crate::fleet::label::{Binding, Label, SKUS_MAX};
 use crate::journal::entry::Entry;
 
 impl Controller {
     pub(super) fn handle_request(&mut self, now: Moment, ticket: Ticket, request: Request) {
-        match self.decide(request) {
+        match request {
+            Request::Apply { rows } => {
+                let rows = self.apply(now, rows);
+                self.owed.push(Output::Reply(ticket, Ok(Answer::Rows(rows))));
+            }
+            Request::Push(order) => {
+                let number = self.start_push(now, order);
+                self.reply(ticket, Answer::Started(number));
+            }
+            Request::Reload { facets } => {
+                let number = self.start_reload(now, facets);
+                self.reply(ticket, Answer::Started(number));
+            }
+            Request::Label(request) => self.enact(now, ticket, self.decide_label(request)),
+            Request::Decide { id, verdict } => self.enact(now, ticket, self.decide_held(id, verdict)),
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, answer: Answer) {
+        self.put_out_after_sync(Output::Reply(ticket, Ok(answer)));
+    }
+
+    /// Carries out a decision, or says why there is none.
+    fn enact(&mut self, now: Moment, ticket: Ticket, decision: Result<Entry, Refusal>) {
+        match decision {
             Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
             Ok(entry) => {
                 // In the journal a decision stands before everything that follows from it.
-                let batch = self.append(vec![entry.clone()]);
+                self.append(vec![entry.clone()]);
                 self.carry_out(now, &entry);
-                self.replies.push_back((batch, ticket));
+                self.reply(ticket, Answer::Done);
             }
         }
     }
 
+    fn decide_held(&self, id: HeldId, verdict: Verdict) -> Result<Entry, Refusal> {
+        match self.catalog.held_by_id(id) {
+            Some(held) => Ok(Entry::Decided { row: held.row.key.clone(), revision: held.row.revision, verdict }),
+            None if self.catalog.was_held(id) => Err(Refusal::NotHeld(id)),
+            None => Err(Refusal::UnknownHeld(id)),
+        }
+    }
+
     /// What a request comes to, or why it does not.
-    fn decide(&self, request: Request) -> Result<Entry, Refusal> {
+    fn decide_label(&self, request: LabelRequest) -> Result<Entry, Refusal> {
         match request {
-            Request::Register { label, panel, position } => match self.fleet.label(label) {
+            LabelRequest::Register { label, panel, position } => match self.fleet.label(label) {
                 Some(known) if known.panel != panel => {
                     Err(Refusal::OtherPanel { label, registered: known.panel, asked: panel })
                 }
                 _ => Ok(Entry::Registered { label, panel, position }),
             },
-            Request::Remove { label } => self.registered(label).map(|_| Entry::Removed { label }),
-            Request::Bind { label, skus, template, unknown } => {
+            LabelRequest::Remove { label } => self.registered(label).map(|_| Entry::Removed { label }),
+            LabelRequest::Bind { label, skus, template, unknown } => {
                 self.registered(label)?;
                 self.check_skus(&skus, unknown)?;
                 self.check_template(template.as_deref())?;
                 Ok(Entry::Bound { label, skus, template })
             }
-            Request::Unbind { label } => self.registered(label).map(|_| Entry::Unbound { label }),
+            LabelRequest::Unbind { label } => self.registered(label).map(|_| Entry::Unbound { label }),
         }
     }
 
@@ -74,18 +107,24 @@ impl Controller {
                 } else if let Some(seen) = self.fleet.add_label(Label::new(*label, *panel, position.clone())) {
                     self.handle_check_in(seen.at, &seen.station, &seen.check_in);
                 }
-                self.outputs.push_back(Output::Changed(*label));
+                self.changed.insert(*label);
             }
             Entry::Removed { label } => {
                 self.rebind(*label, None);
                 self.cancel(*label);
                 self.fleet.remove_label(*label);
-                self.outputs.push_back(Output::Changed(*label));
+                self.changed.insert(*label);
             }
             Entry::Bound { label, skus, template } => {
                 self.rebind(*label, Some(Binding { skus: skus.clone(), template: template.clone() }));
             }
             Entry::Unbound { label } => self.rebind(*label, None),
+            Entry::Prices { points } => points.iter().for_each(|point| self.catalog.restore_price(point.clone())),
+            Entry::Decided { row, revision, verdict } => {
+                if let Some(applied) = self.catalog.decide(now, row, *revision, *verdict) {
+                    self.note_applied(now, &applied);
+                }
+            }
             Entry::Proof { label, digest, edition, key, shown } => {
                 self.recall_proof(now, *label, *digest, *edition, *key, shown);
             }
@@ -95,10 +134,8 @@ impl Controller {
     fn rebind(&mut self, label: LabelId, binding: Option<Binding>) {
         let old = self.fleet.label(label).and_then(|label| label.binding.clone());
         self.fleet.bind(label, binding.clone());
-        for sku in old.into_iter().chain(binding).flat_map(|binding| binding.skus) {
-            self.watch(&sku);
-        }
+        self.told.unconfirmed.extend(old.into_iter().chain(binding).flat_map(|binding| binding.skus));
         self.look_again(label, Lane::Interactive);
-        self.outputs.push_back(Output::Changed(label));
+        self.changed.insert(label);
     }
 }

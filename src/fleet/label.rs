@@ -192,6 +192,8 @@ pub struct Label {
     pub firmware: Option<u16>,
     /// Highest edition ever given or heard.
     pub edition_last: Edition,
+    /// Somebody wants its picture sent again, whatever the glass is proven to show: proven from this edition on.
+    pub resend: Option<Edition>,
 }
 
 impl Label {
@@ -218,6 +220,7 @@ impl Label {
             temperature_c: None,
             firmware: None,
             edition_last: Edition(0),
+            resend: None,
         }
     }
 
@@ -225,7 +228,11 @@ impl Label {
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
         let is_sent = self.under_way.as_ref().is_some_and(|under_way| under_way.digest().is_some());
-        self.unproven.is_none() && !is_sent && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
+        let edition = self.reported.as_ref().map_or(Edition(0), |reported| reported.edition);
+        self.unproven.is_none()
+            && !is_sent
+            && self.resend.is_none_or(|resend| edition >= resend)
+            && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
     }
 
     /// Whether the last proof is of the desired picture.

@@ -56,6 +56,16 @@ impl Fleet {
         self.labels.values()
     }
 
+    /// Every registered label, to change it.
+    pub(crate) fn labels_mut(&mut self) -> impl Iterator<Item = &mut Label> {
+        self.labels.values_mut()
+    }
+
+    /// The products that labels show.
+    pub fn bound_skus(&self) -> impl Iterator<Item = &Sku> {
+        self.labels_by_sku.keys()
+    }
+
     /// The labels that show a product.
     pub fn labels_of(&self, sku: &Sku) -> impl Iterator<Item = LabelId> + '_ {
         self.labels_by_sku.get(sku).into_iter().flatten().copied()

@@ -3,7 +3,10 @@
 use gondola_protocol::{Digest, Edition, LabelId, Panel};
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::approvals::Verdict;
+use crate::catalog::history::PricePoint;
 use crate::catalog::sku::{PromotionId, Sku};
+use crate::catalog::wire::RowKey;
 
 /// One decision or proof. Its JSON is on disk for years: fields are added, never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +40,20 @@ pub enum Entry {
     Unbound {
         /// The label.
         label: LabelId,
+    },
+    /// Products cost something else from an instant on: what a struck-through price is proven by.
+    Prices {
+        /// The changes, in the order of their instants.
+        points: Vec<PricePoint>,
+    },
+    /// A person decided a change that waited.
+    Decided {
+        /// What it was about.
+        row: RowKey,
+        /// The revision that waited.
+        revision: u64,
+        /// What the person said.
+        verdict: Verdict,
     },
     /// A label has proven what its glass shows.
     Proof {

@@ -224,7 +224,7 @@ impl Feed {
         metrics::counter!("gondola_feed_rows_total").increment(parsed.rows.len() as u64);
         self.delivery_last += 1;
         lock(&self.unacknowledged).messages.insert(self.delivery_last, publish);
-        if let Err(gone) = store.feed(Some(self.delivery_last), parsed.rows).await {
+        if let Err(gone) = store.feed(Some(self.delivery_last), facet, parsed.rows, parsed.seqs).await {
             tracing::debug!(%gone, "a feed message came too late");
         }
     }

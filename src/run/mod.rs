@@ -22,8 +22,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
-use crate::catalog::stored::RestoreError;
 use crate::config::{Broker, Config, StoreConfig};
 use crate::controller::message::Delivery;
 use crate::controller::{Controller, StoreSettings};
@@ -220,6 +220,7 @@ impl System {
         for record in &records {
             controller.replay(record.at, &record.entry);
         }
+        controller.resume(clock.now(), records.last().map(|record| record.at));
         tracing::info!(store = %id, journal = head.sequence, labels = controller.fleet().labels().count(), "store opened");
         let stations = self.start_stations(config, clock, &inbox);
         let parts = StoreParts { id: id.clone(), clock, journal, view, pictures, studio, stations, acknowledgements };
@@ -250,9 +251,9 @@ impl System {
         if let Some(aside) = opened.set_aside {
             tracing::warn!(store = %id, "{aside}");
         }
-        let catalog = controller.catalog_mut();
-        restore(&view, Tree::Products, id, |value| catalog.restore_product(value)).map_err(refused)?;
-        restore(&view, Tree::Promotions, id, |value| catalog.restore_promotion(value)).map_err(refused)?;
+        for tree in [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta] {
+            restore(&view, tree, id, controller.catalog_mut()).map_err(refused)?;
+        }
         let pictures = Arc::new(Pictures::new(&view).map_err(refused)?);
         let stored = move |number| {
             // The store has ended.
@@ -313,15 +314,10 @@ impl System {
 }
 
 /// Reads the view's values of one kind back. One that cannot be read is told of and left out.
-fn restore(
-    view: &View,
-    tree: Tree,
-    store: &StoreId,
-    mut take: impl FnMut(&[u8]) -> Result<(), RestoreError>,
-) -> Result<(), ViewError> {
+fn restore(view: &View, tree: Tree, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
     for stored in view.load(tree) {
         let (key, value) = stored?;
-        if let Err(error) = take(&value) {
+        if let Err(error) = catalog.restore(tree, &key, &value) {
             let key = String::from_utf8_lossy(&key).into_owned();
             tracing::warn!(%store, %error, key, "a row of the view cannot be read; its source must send it again");
         }
@@ -353,7 +349,7 @@ pub fn store_settings(config: &StoreConfig) -> Result<StoreSettings, StartError>
             format: config.format.to_string(),
             market: config.market.to_string(),
         },
-        catalog: Settings { currency: config.currency, market: config.market, time_zone },
+        catalog: Settings { currency: config.currency, market: config.market, time_zone, guard: config.guard },
         stations: config.base_station.iter().map(|station| station.id.clone()).collect(),
     })
 }

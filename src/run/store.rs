@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::pictures::Studio;
-use crate::catalog::wire::Row;
+use crate::alert::State;
+use crate::catalog::wire::{Facet, Row};
 use crate::controller::Controller;
-use crate::controller::message::{Delivery, Input, Notice, Output, Refusal, Request, Ticket};
+use crate::controller::message::{Answer, Delivery, Input, Notice, Output, Refusal, Request, Ticket};
 use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
 use crate::template::Scene;
@@ -51,8 +52,8 @@ type Question = Box<dyn FnOnce(&Controller, Moment) + Send>;
 
 /// What others ask of the store.
 enum Call {
-    Feed(Option<Delivery>, Vec<Row>),
-    Request(Request, oneshot::Sender<Result<(), Refusal>>),
+    Input(Input),
+    Request(Request, oneshot::Sender<Result<Answer, Refusal>>),
     Read(Question),
 }
 
@@ -115,9 +116,9 @@ impl StoreHandle {
     ///
     /// # Errors
     /// The store refuses, or has ended.
-    pub async fn request(&self, request: Request) -> Result<(), RequestError> {
+    pub async fn request(&self, request: impl Into<Request>) -> Result<Answer, RequestError> {
         let (answer, answered) = oneshot::channel();
-        self.call(Call::Request(request, answer)).await?;
+        self.call(Call::Request(request.into(), answer)).await?;
         Ok(answered.await.map_err(|_| StoreGone(self.id.clone()))??)
     }
 
@@ -125,8 +126,14 @@ impl StoreHandle {
     ///
     /// # Errors
     /// The store has ended.
-    pub async fn feed(&self, delivery: Option<Delivery>, rows: Vec<Row>) -> Result<(), StoreGone> {
-        self.call(Call::Feed(delivery, rows)).await
+    pub async fn feed(
+        &self,
+        delivery: Option<Delivery>,
+        facet: Facet,
+        rows: Vec<Row>,
+        seqs: Vec<u64>,
+    ) -> Result<(), StoreGone> {
+        self.call(Call::Input(Input::Feed { delivery, facet, rows, seqs })).await
     }
 
     /// Labels whose state changed from now on.
@@ -196,7 +203,7 @@ pub struct Store {
     calls: mpsc::Receiver<Call>,
     watchers: broadcast::Sender<LabelId>,
     ticket: Ticket,
-    waiting: BTreeMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>,
     /// How far the journal is known to be on disk.
     journal_sequence: u64,
     stored: u64,
@@ -262,8 +269,6 @@ impl Store {
     }
 
     async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), JournalError> {
-        self.controller.look_at_all();
-        self.controller.handle_timeout(self.parts.clock.now());
         self.perform();
         loop {
             let woken = self.parts.clock.sleep_until(self.controller.poll_timeout());
@@ -325,7 +330,7 @@ impl Store {
     fn take_call(&mut self, call: Call) {
         let now = self.parts.clock.now();
         match call {
-            Call::Feed(delivery, rows) => self.controller.handle(now, Input::Feed { delivery, rows }),
+            Call::Input(input) => self.controller.handle(now, input),
             Call::Request(request, answer) => {
                 self.ticket += 1;
                 self.waiting.insert(self.ticket, answer);
@@ -373,6 +378,7 @@ impl Store {
                     let _ = self.watchers.send(label);
                 }
                 Output::Notice(notice) => report(&self.parts.id, &notice),
+                Output::Reload(..) | Output::Publish(_) => {}
             }
         }
         self.write();
@@ -459,6 +465,13 @@ fn report(store: &StoreId, notice: &Notice) {
             return;
         }
         Notice::RefusedRow { .. } => "refused_row",
+        Notice::Gap(_) => "gap",
+        Notice::Alert(alert) if alert.state == State::Cleared => {
+            metrics::counter!("gondola_notices_total", "kind" => "alert_cleared").increment(1);
+            tracing::info!(%store, "{notice}");
+            return;
+        }
+        Notice::Alert(_) => "alert",
         // The station's own task tells people of these.
         Notice::StationUp(_) | Notice::StationDown { .. } => return,
         Notice::Dropped { .. } => "dropped_frame",

@@ -18,10 +18,11 @@ use tokio_util::task::TaskTracker;
 
 use super::glass::{GlassCheck, GlassChecker};
 use super::publisher::{PublishError, Publisher};
+use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
 use crate::catalog::sku::Sku;
 use crate::config::{Broker, Config, Driver, FeedConfig, StationConfig, StoreConfig, Transport, WebConfig};
-use crate::controller::message::{Request, UnknownSkus};
+use crate::controller::message::{LabelRequest, UnknownSkus};
 use crate::fleet::label::Label;
 use crate::journal::entry::Position;
 use crate::render::RenderError;
@@ -334,14 +335,15 @@ impl Demo {
         }
         let register = labels(&self.options).zip(0..).map(|(label, number)| {
             let position = position(number);
-            self.store.request(Request::Register { label, panel: panel(number), position })
+            self.store.request(LabelRequest::Register { label, panel: panel(number), position })
         });
-        join_all(register).await.into_iter().collect::<Result<(), _>>()?;
+        join_all(register).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let bind = self.bindings.iter().map(|(label, sku)| {
             let (label, skus) = (*label, vec![sku.clone()]);
-            self.store.request(Request::Bind { label, skus, template: None, unknown: UnknownSkus::Refuse })
+            self.store.request(LabelRequest::Bind { label, skus, template: None, unknown: UnknownSkus::Refuse })
         });
-        Ok(join_all(bind).await.into_iter().collect::<Result<(), _>>()?)
+        join_all(bind).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(())
     }
 
     async fn in_sync(&self) -> Result<usize, StoreGone> {
@@ -491,6 +493,7 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
             currency: "CNY".parse().expect("an ISO 4217 code"),
             market: Market::China,
             reload: None,
+            guard: GuardRules::default(),
             base_station: stations.collect(),
         }],
     }

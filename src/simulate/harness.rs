@@ -10,7 +10,7 @@ use gondola_protocol::{LabelId, Moment, SessionId, StationId};
 use gondola_simulator::world::{Observation, World, WorldOptions};
 
 use crate::catalog::wire::{self, Facet, RowError};
-use crate::controller::message::{Input, Output, Refusal, Request, Ticket};
+use crate::controller::message::{Answer, Input, Output, Publication, Refusal, Request, Ticket};
 use crate::controller::{Controller, StoreSettings};
 use crate::journal::Entry;
 use crate::render::{RenderError, Renderer};
@@ -25,7 +25,11 @@ pub enum Event {
     /// The journal took an entry.
     Journal(Moment, Entry),
     /// A request was answered.
-    Reply(Moment, Ticket, Result<(), Refusal>),
+    Reply(Moment, Ticket, Result<Answer, Refusal>),
+    /// Other systems were told.
+    Published(Moment, Publication),
+    /// A reload was asked for.
+    Reload(Moment, Facet),
     /// A transfer went to a base station.
     Sent(Moment, StationId, LabelId),
     /// A glass changed.
@@ -59,7 +63,7 @@ impl Harness {
     pub fn new(settings: StoreSettings, world: WorldOptions, start: Moment) -> Result<Self, RenderError> {
         let stations: Vec<StationId> = world.stations.iter().map(|station| station.id.clone()).collect();
         let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), start);
-        controller.look_at_all();
+        controller.resume(start, None);
         let head = |id: &StationId| (id.clone(), Head::new(id.clone(), HeadOptions::default()));
         let mut harness = Self {
             now: start,
@@ -107,15 +111,15 @@ impl Harness {
     /// Publishes a feed message, and answers what was wrong with it.
     pub fn publish(&mut self, facet: Facet, payload: &str) -> Vec<RowError> {
         let parsed = wire::parse(facet, payload.as_bytes());
-        self.controller.handle(self.now, Input::Feed { delivery: None, rows: parsed.rows });
+        self.controller.handle(self.now, Input::Feed { delivery: None, facet, rows: parsed.rows, seqs: parsed.seqs });
         self.pump();
         parsed.errors
     }
 
     /// Makes a request, and answers its ticket.
-    pub fn request(&mut self, request: Request) -> Ticket {
+    pub fn request(&mut self, request: impl Into<Request>) -> Ticket {
         self.ticket += 1;
-        self.controller.handle(self.now, Input::Request { ticket: self.ticket, request });
+        self.controller.handle(self.now, Input::Request { ticket: self.ticket, request: request.into() });
         self.pump();
         self.ticket
     }
@@ -269,6 +273,8 @@ impl Harness {
                 }
             }
             Output::Reply(ticket, reply) => self.events.push(Event::Reply(now, ticket, reply)),
+            Output::Publish(publication) => self.events.push(Event::Published(now, publication)),
+            Output::Reload(facet, _) => self.events.push(Event::Reload(now, facet)),
             Output::Notice(notice) => self.events.push(Event::Notice(now, notice.to_string())),
             Output::Acknowledge(_) | Output::Changed(_) | Output::KeepPictures(_) => {}
         }

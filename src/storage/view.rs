@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The shape of what is stored, keys and values: one more whenever any of it changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// sled's cache: its default is 1 GiB, and this holds the state of a large store.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -54,6 +54,8 @@ pub enum Tree {
     Labels,
     /// The rest of the core's state.
     Meta,
+    /// Price changes that wait for a person.
+    Held,
 }
 
 impl Tree {
@@ -64,6 +66,7 @@ impl Tree {
             Self::Promotions => 2,
             Self::Labels => 3,
             Self::Meta => 4,
+            Self::Held => 5,
         }
     }
 
@@ -474,7 +477,7 @@ mod tests {
     fn what_another_version_wrote_is_set_aside() {
         check(
             |path| insert(path, VERSION_KEY, &7_u32.to_be_bytes()),
-            "it has version 7, this gondola writes version 1",
+            "it has version 7, this gondola writes version 2",
         );
         check(|path| insert(path, VERSION_KEY, b"?"), "it has version unknown");
     }

@@ -67,8 +67,8 @@ impl From<StoreGone> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::UnknownLabel(_) => Self::not_found(refusal),
-            Refusal::OtherPanel { .. } => Self::conflict(refusal),
+            Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) => Self::not_found(refusal),
+            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) => Self::conflict(refusal),
             _ => Self::unprocessable(refusal),
         }
     }

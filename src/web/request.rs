@@ -134,6 +134,15 @@ impl Fields {
         }
     }
 
+    /// An array; empty where it is null or absent.
+    pub(super) fn array_or_none(&mut self, name: &'static str) -> Result<Vec<Value>, FieldError> {
+        match self.value(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => Ok(values),
+            Some(other) => Err(other_type(self.at(name), &other, "an array")),
+        }
+    }
+
     /// How errors call a field.
     pub(super) fn at(&self, name: &str) -> String {
         format!("{}: `{name}`", self.place)

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola::catalog::Catalog;
+use gondola::catalog::guard::GuardRules;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::sku::Sku;
 use gondola::catalog::wire::{self, Facet};
 use gondola::controller::StoreSettings;
-use gondola::controller::message::{Request, Ticket, UnknownSkus};
+use gondola::controller::message::{LabelRequest, Ticket, UnknownSkus};
 use gondola::fleet::health::Health;
 use gondola::fleet::label::Label;
 use gondola::journal::entry::{Entry, Position};
@@ -73,6 +74,7 @@ pub(crate) fn settings(stations: u64) -> StoreSettings {
             currency: "CNY".parse().unwrap(),
             market: Market::China,
             time_zone: jiff::tz::TimeZone::get("Asia/Shanghai").unwrap(),
+            guard: GuardRules::OFF,
         },
         stations: (0..stations).map(station).collect(),
     }
@@ -165,23 +167,23 @@ impl Shop {
 
     pub(crate) fn register(&mut self, number: u64) -> Ticket {
         let (label, panel) = (label(number), panel(number));
-        self.harness.request(Request::Register { label, panel, position: Position::default() })
+        self.harness.request(LabelRequest::Register { label, panel, position: Position::default() })
     }
 
     pub(crate) fn remove(&mut self, number: u64) -> Ticket {
         self.bound.remove(&label(number));
-        self.harness.request(Request::Remove { label: label(number) })
+        self.harness.request(LabelRequest::Remove { label: label(number) })
     }
 
     pub(crate) fn bind(&mut self, number: u64, to: u64) -> Ticket {
         self.bound.insert(label(number), to);
         let (label, skus) = (label(number), vec![sku(to)]);
-        self.harness.request(Request::Bind { label, skus, template: None, unknown: UnknownSkus::Refuse })
+        self.harness.request(LabelRequest::Bind { label, skus, template: None, unknown: UnknownSkus::Refuse })
     }
 
     pub(crate) fn unbind(&mut self, number: u64) -> Ticket {
         self.bound.remove(&label(number));
-        self.harness.request(Request::Unbind { label: label(number) })
+        self.harness.request(LabelRequest::Unbind { label: label(number) })
     }
 
     #[track_caller]

@@ -95,14 +95,16 @@ pub enum Problem {
         /// What it should be.
         expected: &'static str,
     },
-    /// Something of the contract that this version does not do.
-    #[error("{noun} `{value}` is not built in this version; built: {built}")]
-    NotBuilt {
-        /// What it is.
-        noun: &'static str,
-        /// Which one was asked for.
-        value: String,
-        /// Those that are built.
-        built: &'static str,
+    /// A field that means nothing, where that is an error.
+    #[error("`{field}` is not a field of this item; leave it out")]
+    UnknownField {
+        /// Its name.
+        field: String,
+    },
+    /// A SKU that an assortment both adds and removes.
+    #[error("sku `{sku}` is in `add` and in `remove`; expected it in one of them")]
+    Both {
+        /// The SKU.
+        sku: String,
     },
 }

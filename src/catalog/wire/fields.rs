@@ -21,6 +21,7 @@ const QUOTE_CHARS_MAX: usize = 48;
 
 const AMOUNT: &str = "an amount as a decimal string such as \"59.90\"";
 const INSTANT: &str = "an RFC 3339 instant since 1970 with offset such as \"2026-11-25T00:00:00+08:00\"";
+const INTEGER: &str = "an integer between -9007199254740991 and 9007199254740991";
 const REVISION: &str = "an integer from 0 to 9007199254740991";
 
 /// One object, with the path to it for its fields' names.
@@ -79,6 +80,27 @@ impl<'a> Fields<'a> {
         Ok(texts.unwrap_or_default())
     }
 
+    /// Texts by name, null among them where one is taken away.
+    pub(super) fn text_changes(&self, name: &str) -> Result<BTreeMap<String, Option<String>>, Problem> {
+        let texts = self.read(name, "an object of at most 64 texts or nulls", |value| {
+            let object = value.as_object().filter(|object| object.len() <= ATTRIBUTES_MAX)?;
+            let pair = |(name, value): (&'a String, &'a Value)| {
+                let text = match value {
+                    Value::Null => None,
+                    value => Some(value.as_str().filter(|text| is_text(name) && is_text(text))?.to_owned()),
+                };
+                Some((name.clone(), text))
+            };
+            object.iter().map(pair).collect()
+        })?;
+        Ok(texts.unwrap_or_default())
+    }
+
+    /// Whether the field is there, be it null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
     /// An amount that is not negative.
     pub(super) fn amount(&self, name: &str) -> Result<Option<Decimal>, Problem> {
         self.read(name, AMOUNT, |value| amount(value.as_str()?))
@@ -97,16 +119,31 @@ impl<'a> Fields<'a> {
 
     /// The source's number, which must be there.
     pub(super) fn revision(&self) -> Result<u64, Problem> {
-        let revision =
-            self.read("revision", REVISION, |value| value.as_u64().filter(|revision| *revision <= REVISION_MAX))?;
-        revision.ok_or_else(|| self.missing("revision", REVISION))
+        self.number("revision")?.ok_or_else(|| self.missing("revision", REVISION))
+    }
+
+    /// A number of the source's: not negative, and one that a JSON number holds exactly in every language.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        self.read(name, REVISION, |value| value.as_u64().filter(|number| *number <= REVISION_MAX))
     }
 
     /// An integer that a JSON number holds exactly in every language.
     pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Problem> {
-        self.read(name, "an integer between -9007199254740991 and 9007199254740991", |value| {
-            value.as_i64().filter(|integer| integer.unsigned_abs() <= REVISION_MAX)
-        })
+        self.read(name, INTEGER, |value| value.as_i64().filter(|integer| integer.unsigned_abs() <= REVISION_MAX))
+    }
+
+    /// An integer that must be there.
+    pub(super) fn required_integer(&self, name: &str) -> Result<i64, Problem> {
+        self.integer(name)?.ok_or_else(|| self.missing(name, INTEGER))
+    }
+
+    /// A text that must be there and not be empty.
+    pub(super) fn required_text(&self, name: &str, expected: &'static str) -> Result<String, Problem> {
+        match self.text(name)? {
+            Some(text) if text.is_empty() => Err(self.unexpected(name, expected)),
+            Some(text) => Ok(text),
+            None => Err(self.missing(name, expected)),
+        }
     }
 
     /// Something with a text form, which must be there.
@@ -119,14 +156,14 @@ impl<'a> Fields<'a> {
         self.read(name, expected, |value| value.as_str()?.parse().ok())
     }
 
-    /// Many ids, at most `max`; an id that stands twice counts once.
+    /// Many ids, at most `max`, if they are there; an id that stands twice counts once.
     pub(super) fn ids<T: FromStr + Ord>(
         &self,
         name: &str,
         max: usize,
         expected: &'static str,
-    ) -> Result<BTreeSet<T>, Problem> {
-        let Some(list) = self.value(name) else { return Err(self.missing(name, expected)) };
+    ) -> Result<Option<BTreeSet<T>>, Problem> {
+        let Some(list) = self.value(name) else { return Ok(None) };
         let items = list.as_array().ok_or_else(|| self.bad(name, describe(list), expected))?;
         if items.len() > max {
             return Err(self.bad(name, format!("an array of {} items", items.len()), expected));
@@ -135,7 +172,8 @@ impl<'a> Fields<'a> {
         items
             .iter()
             .map(|item| id(item).ok_or_else(|| self.bad(name, format!("an array with {}", describe(item)), expected)))
-            .collect()
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 
     /// The items of an array, at most `max`; none when it is absent.
@@ -151,11 +189,6 @@ impl<'a> Fields<'a> {
     /// Whether the row removes what it names.
     pub(super) fn is_deleted(&self) -> Result<bool, Problem> {
         Ok(self.read("deleted", "true or false", Value::as_bool)?.unwrap_or(false))
-    }
-
-    /// The text of a field, if it is one.
-    pub(super) fn raw_text(&self, name: &str) -> Option<&'a str> {
-        self.value(name)?.as_str()
     }
 
     /// The problem that a field's value, as it stands, is not what was expected.
@@ -178,7 +211,8 @@ impl<'a> Fields<'a> {
         self.object.get(name).filter(|value| !value.is_null())
     }
 
-    fn missing(&self, name: &str, expected: &'static str) -> Problem {
+    /// The problem that a field is not there.
+    pub(super) fn missing(&self, name: &str, expected: &'static str) -> Problem {
         Problem::Missing { field: format!("{}{name}", self.path), expected }
     }
 

@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::future::{join_all, try_join_all};
 use gondola_protocol::{LabelId, StoreId};
-use serde::Serialize;
 use serde_json::Value;
 
-use super::ITEMS_MAX;
+use super::results::{RowResult, Status, items_of, key_or_place, respond};
 use crate::catalog::sku::Sku;
 use crate::controller::Controller;
-use crate::controller::message::{Request, UnknownSkus};
+use crate::controller::message::{LabelRequest, UnknownSkus};
 use crate::fleet::label::Binding;
 use crate::journal::entry::Position;
 use crate::web::problem::Problem;
@@ -28,31 +25,10 @@ const POSITION_CHARS_MAX: usize = 32;
 /// Longest name of a template: the longest file name of most systems.
 const TEMPLATE_CHARS_MAX: usize = 255;
 
-#[derive(Serialize)]
-struct Results {
-    results: Vec<RowResult>,
-}
-
-/// What became of an item.
-#[derive(Serialize)]
-struct RowResult {
-    key: String,
-    status: Status,
-    error: Option<String>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Applied,
-    Unchanged,
-    Invalid,
-}
-
 /// One item as read: what it is about, and what it asks for.
 struct Item {
     key: String,
-    asked: Result<Request, String>,
+    asked: Result<LabelRequest, String>,
 }
 
 /// Registers labels.
@@ -83,24 +59,19 @@ pub(super) async fn bind(
 }
 
 /// The items of a batch, each read by `read` or with the reason why not.
-fn items(body: Value, read: impl Fn(&str, Value) -> Result<Request, FieldError>) -> Result<Vec<Item>, Problem> {
-    let items = Fields::of("the body", body, &["items"])?.array("items")?;
-    if items.len() > ITEMS_MAX {
-        let detail = format!("a batch has at most {ITEMS_MAX} items, not {}; send it in parts", items.len());
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
-    }
+fn items(body: Value, read: impl Fn(&str, Value) -> Result<LabelRequest, FieldError>) -> Result<Vec<Item>, Problem> {
     let read = |(index, value): (usize, Value)| {
         let place = format!("items[{index}]");
-        let key = value.get("label").and_then(Value::as_str).unwrap_or(&place).to_owned();
+        let key = key_or_place(&value, "label", index);
         match read(&place, value) {
-            Ok(request) => Item { key: label_of(&request).to_string(), asked: Ok(request) },
+            Ok(request) => Item { key: request.label().to_string(), asked: Ok(request) },
             Err(error) => Item { key, asked: Err(error.to_string()) },
         }
     };
-    Ok(items.into_iter().enumerate().map(read).collect())
+    Ok(items_of(body)?.into_iter().enumerate().map(read).collect())
 }
 
-fn registration(place: &str, value: Value) -> Result<Request, FieldError> {
+fn registration(place: &str, value: Value) -> Result<LabelRequest, FieldError> {
     let mut fields = Fields::of(place, value, &["label", "panel", "position"])?;
     let (label, panel) = (fields.parsed("label")?, fields.parsed("panel")?);
     let position = match fields.value("position") {
@@ -111,35 +82,27 @@ fn registration(place: &str, value: Value) -> Result<Request, FieldError> {
             Position { aisle: part("aisle")?, shelf: part("shelf")?, slot: part("slot")? }
         }
     };
-    Ok(Request::Register { label, panel, position })
+    Ok(LabelRequest::Register { label, panel, position })
 }
 
-fn labelled_binding(place: &str, value: Value) -> Result<Request, FieldError> {
+fn labelled_binding(place: &str, value: Value) -> Result<LabelRequest, FieldError> {
     let mut fields = Fields::of(place, value, &["label", "skus", "template", "allow_unknown"])?;
     let label = fields.parsed("label")?;
     binding(label, &mut fields)
 }
 
 /// What to bind `label` to.
-pub(super) fn binding(label: LabelId, fields: &mut Fields) -> Result<Request, FieldError> {
+pub(super) fn binding(label: LabelId, fields: &mut Fields) -> Result<LabelRequest, FieldError> {
     let place = fields.at("skus");
     let skus: Result<Vec<Sku>, _> = fields.array("skus")?.iter().map(|sku| request::parse(&place, sku)).collect();
     let unknown = if fields.flag("allow_unknown")? { UnknownSkus::Allow } else { UnknownSkus::Refuse };
-    Ok(Request::Bind { label, skus: skus?, template: fields.text("template", TEMPLATE_CHARS_MAX)?, unknown })
-}
-
-const fn label_of(request: &Request) -> LabelId {
-    match request {
-        Request::Register { label, .. }
-        | Request::Remove { label }
-        | Request::Bind { label, .. }
-        | Request::Unbind { label } => *label,
-    }
+    Ok(LabelRequest::Bind { label, skus: skus?, template: fields.text("template", TEMPLATE_CHARS_MAX)?, unknown })
 }
 
 /// Refuses the labels that another store has, and answers the first refusal.
 async fn refuse_elsewhere(web: &Web, shop: &Shop, items: &mut [Item]) -> Result<Option<String>, Problem> {
-    let asked: Arc<[LabelId]> = items.iter().filter_map(|item| item.asked.as_ref().ok().map(label_of)).collect();
+    let asked: Arc<[LabelId]> =
+        items.iter().filter_map(|item| item.asked.as_ref().ok().map(LabelRequest::label)).collect();
     let others = web.stores.values().filter(|other| other.handle.id() != shop.handle.id());
     let reads = others.map(|other| {
         let (asked, id) = (Arc::clone(&asked), other.handle.id().clone());
@@ -152,7 +115,7 @@ async fn refuse_elsewhere(web: &Web, shop: &Shop, items: &mut [Item]) -> Result<
         try_join_all(reads).await?.into_iter().flatten().collect();
     let mut first = None;
     for item in items {
-        let Some((label, store)) = item.asked.as_ref().ok().and_then(|request| taken.get_key_value(&label_of(request)))
+        let Some((label, store)) = item.asked.as_ref().ok().and_then(|request| taken.get_key_value(&request.label()))
         else {
             continue;
         };
@@ -167,39 +130,39 @@ async fn refuse_elsewhere(web: &Web, shop: &Shop, items: &mut [Item]) -> Result<
 /// together; they reach the store in their order, and the results come in the same.
 async fn carry_out(shop: &Shop, items: Vec<Item>) -> Result<Response, Problem> {
     let _turn = shop.writes.lock().await;
-    let asked: Vec<Option<Request>> = items.iter().map(|item| item.asked.as_ref().ok().cloned()).collect();
+    let asked: Vec<Option<LabelRequest>> = items.iter().map(|item| item.asked.as_ref().ok().cloned()).collect();
     let unchanged = shop.handle.read(move |controller, _| unchanged(controller, &asked)).await?;
     let results = items.into_iter().zip(unchanged).map(async |(Item { key, asked }, unchanged)| {
         let done = match asked {
             Err(error) => Err(error),
             Ok(_) if unchanged => Ok(Status::Unchanged),
-            Ok(request) => shop.handle.request(request).await.map(|()| Status::Applied).map_err(|e| e.to_string()),
+            Ok(request) => shop.handle.request(request).await.map(|_| Status::Applied).map_err(|e| e.to_string()),
         };
         match done {
-            Ok(status) => RowResult { key, status, error: None },
-            Err(error) => RowResult { key, status: Status::Invalid, error: Some(error) },
+            Ok(status) => RowResult { key, status, revision: None, error: None },
+            Err(error) => RowResult { key, status: Status::Invalid, revision: None, error: Some(error) },
         }
     });
-    Ok(Json(Results { results: join_all(results).await }).into_response())
+    Ok(respond(join_all(results).await))
 }
 
 /// Which of these requests ask for what is so already. Of several for one label only the first can: the
 /// others come after it.
-fn unchanged(controller: &Controller, asked: &[Option<Request>]) -> Vec<bool> {
+fn unchanged(controller: &Controller, asked: &[Option<LabelRequest>]) -> Vec<bool> {
     let mut met = BTreeSet::new();
-    let unchanged = |request: &Request| met.insert(label_of(request)) && is_so(controller, request);
+    let unchanged = |request: &LabelRequest| met.insert(request.label()) && is_so(controller, request);
     let mut unchanged = unchanged;
     asked.iter().map(|request| request.as_ref().is_some_and(&mut unchanged)).collect()
 }
 
-fn is_so(controller: &Controller, request: &Request) -> bool {
-    let Some(label) = controller.fleet().label(label_of(request)) else { return false };
+fn is_so(controller: &Controller, request: &LabelRequest) -> bool {
+    let Some(label) = controller.fleet().label(request.label()) else { return false };
     match request {
-        Request::Register { panel, position, .. } => label.panel == *panel && label.position == *position,
-        Request::Bind { skus, template, .. } => {
+        LabelRequest::Register { panel, position, .. } => label.panel == *panel && label.position == *position,
+        LabelRequest::Bind { skus, template, .. } => {
             let asked = Binding { skus: skus.clone(), template: template.clone() };
             label.binding.as_ref() == Some(&asked)
         }
-        Request::Remove { .. } | Request::Unbind { .. } => false,
+        LabelRequest::Remove { .. } | LabelRequest::Unbind { .. } => false,
     }
 }

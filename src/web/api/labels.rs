@@ -8,10 +8,10 @@ use axum::http::StatusCode;
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId};
 use serde::{Deserialize, Serialize};
 
-use super::{ITEMS_DEFAULT, ITEMS_MAX, List, batch};
+use super::{List, batch, limit};
 use crate::catalog::sku::Sku;
 use crate::controller::Controller;
-use crate::controller::message::Request;
+use crate::controller::message::LabelRequest;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::label::Label;
 use crate::journal::entry::Position;
@@ -94,12 +94,6 @@ impl Query {
     }
 }
 
-fn limit(text: Option<&str>) -> Result<usize, Problem> {
-    let Some(text) = text else { return Ok(ITEMS_DEFAULT) };
-    let limit = text.parse().ok().filter(|limit| (1..=ITEMS_MAX).contains(limit));
-    limit.ok_or_else(|| Problem::bad_request(format!("limit `{text}` is not 1 to {ITEMS_MAX}")))
-}
-
 fn cursor(text: &str) -> Result<LabelId, Problem> {
     let refused = |_| format!("cursor `{text}` is none that this list gave; start again without one");
     text.parse().map_err(refused).map_err(Problem::bad_request)
@@ -129,7 +123,7 @@ pub(super) async fn remove(
     State(web): State<Arc<Web>>,
     Path((store, label)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    request(web.shop(&store)?, Request::Remove { label: label_id(&label)? }).await?;
+    request(web.shop(&store)?, LabelRequest::Remove { label: label_id(&label)? }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -151,13 +145,14 @@ pub(super) async fn unbind(
 ) -> Result<Json<LabelJson>, Problem> {
     let (shop, label) = (web.shop(&store)?, label_id(&label)?);
     Fields::of("the body", body, &[])?;
-    request(shop, Request::Unbind { label }).await?;
+    request(shop, LabelRequest::Unbind { label }).await?;
     current(shop, label).await
 }
 
-async fn request(shop: &Shop, request: Request) -> Result<(), Problem> {
+async fn request(shop: &Shop, request: LabelRequest) -> Result<(), Problem> {
     let _turn = shop.writes.lock().await;
-    Ok(shop.handle.request(request).await?)
+    shop.handle.request(request).await?;
+    Ok(())
 }
 
 async fn current(shop: &Shop, id: LabelId) -> Result<Json<LabelJson>, Problem> {

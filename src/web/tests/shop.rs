@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
 use crate::controller::{Controller, StoreSettings};
@@ -88,7 +89,7 @@ impl TestShop {
     pub(super) async fn feed(&self, base: &str) {
         let parsed = wire::parse(Facet::Base, base.as_bytes());
         assert_eq!(parsed.errors, []);
-        self.handle.feed(None, parsed.rows).await.unwrap();
+        self.handle.feed(None, Facet::Base, parsed.rows, parsed.seqs).await.unwrap();
     }
 
     async fn tell(&self, event: HeadEvent) {
@@ -170,6 +171,7 @@ fn settings(id: &str, name: &str) -> StoreSettings {
             currency: "CNY".parse().unwrap(),
             market: Market::China,
             time_zone: jiff::tz::TimeZone::get("Asia/Shanghai").unwrap(),
+            guard: GuardRules::default(),
         },
         stations: vec![front()],
     }
