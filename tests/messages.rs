@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gondola::catalog::wire::{self, Facet};
 use gondola::config::Config;
 use gondola::run::clock::Clock;
 use gondola::run::telemetry::Telemetry;
@@ -187,23 +186,6 @@ fn a_configuration_that_cannot_be_used() {
         "cannot use the configuration gondola.toml: 1 problem\n  base station `front`: driver `openepaperlink` is not \
          built in this version; remove it",
     );
-}
-
-#[test]
-fn a_promotion_of_a_kind_that_is_not_built() {
-    let promotion = |kind: &str| {
-        format!(
-            r#"{{"promotion_id":"P-88","revision":3,"skus":["1101"],"kind":"{kind}","price":"49.90","start":"2026-11-25T00:00:00+08:00","end":"2026-11-28T00:00:00+08:00"}}"#
-        )
-    };
-    let payload = format!("[{},{}]", promotion("percent_off"), promotion("special_price"));
-    let parsed = wire::parse(Facet::Promotion, payload.as_bytes());
-    let told: Vec<String> = parsed.errors.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        told,
-        ["promotion row 1, promotion `P-88`: kind `percent_off` is not built in this version; built: special_price"]
-    );
-    assert_eq!(parsed.rows.len(), 1);
 }
 
 async fn start(config: &str) -> Result<System, StartError> {

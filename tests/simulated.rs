@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as loudly as the test")]
 
 mod shop;
+mod story;
 
 use std::time::Duration;
 
@@ -359,7 +360,7 @@ impl Core {
     /// Publishes the product's price.
     fn price(&mut self, now: Moment, revision: u64, price: &str) -> Vec<Picture> {
         let rows = wire::parse(Facet::Base, product(0, revision, price).as_bytes()).rows;
-        self.handle(now, Input::Feed { delivery: None, rows })
+        self.handle(now, Input::Feed { delivery: None, facet: Facet::Base, rows, seqs: Vec::new() })
     }
 
     fn label(&self) -> &Label {

@@ -9,8 +9,9 @@ use gondola_drivers::head::{Head, HeadEvent, HeadOptions};
 use gondola_protocol::{LabelId, Moment, SessionId, StationId};
 use gondola_simulator::world::{Observation, World, WorldOptions};
 
+use crate::catalog::SnapshotPart;
 use crate::catalog::wire::{self, Facet, RowError};
-use crate::controller::message::{Answer, Input, Output, Publication, Refusal, Request, Ticket};
+use crate::controller::message::{Answer, Input, Output, Publication, Refusal, ReloadReport, Request, Ticket};
 use crate::controller::{Controller, StoreSettings};
 use crate::journal::Entry;
 use crate::render::{RenderError, Renderer};
@@ -114,6 +115,18 @@ impl Harness {
         self.controller.handle(self.now, Input::Feed { delivery: None, facet, rows: parsed.rows, seqs: parsed.seqs });
         self.pump();
         parsed.errors
+    }
+
+    /// Hands over a part of a snapshot.
+    pub fn snapshot(&mut self, part: SnapshotPart) {
+        self.controller.handle(self.now, Input::Snapshot(part));
+        self.pump();
+    }
+
+    /// Tells how a reload ended.
+    pub fn reload_ended(&mut self, facet: Facet, outcome: Result<ReloadReport, String>) {
+        self.controller.handle(self.now, Input::ReloadEnded { facet, outcome });
+        self.pump();
     }
 
     /// Makes a request, and answers its ticket.

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gondola::catalog::Catalog;
 use gondola::catalog::guard::GuardRules;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::sku::Sku;
 use gondola::catalog::wire::{self, Facet};
+use gondola::catalog::{Catalog, SnapshotPart};
+use gondola::confirmation::Confirmation;
 use gondola::controller::StoreSettings;
-use gondola::controller::message::{LabelRequest, Ticket, UnknownSkus};
+use gondola::controller::message::{LabelRequest, Publication, Ticket, UnknownSkus};
 use gondola::fleet::health::Health;
 use gondola::fleet::label::Label;
 use gondola::journal::entry::{Entry, Position};
@@ -158,6 +159,44 @@ impl Shop {
         assert_eq!(self.harness.publish(facet, payload), []);
     }
 
+    /// Hands over a whole snapshot that was asked for at this moment.
+    pub(crate) fn reload(&mut self, facet: Facet, generation: u64, rows: &str) {
+        let now = self.harness.now();
+        let rows = wire::parse(facet, rows.as_bytes()).rows;
+        let begin = SnapshotPart::Begin { facet, generation, seq: None, reset: false, asked_at: now };
+        for part in [begin, SnapshotPart::Rows { facet, rows, kept: Vec::new() }, SnapshotPart::End { facet }] {
+            self.published.take_snapshot(now, part.clone());
+            self.harness.snapshot(part);
+        }
+    }
+
+    /// The labels whose glasses changed since an event of the trace.
+    pub(crate) fn changed_since(&self, event: usize) -> BTreeSet<LabelId> {
+        let glasses = self.harness.events()[event..].iter().filter_map(|event| match event {
+            Event::Glass(observation) => Some(observation.label),
+            _ => None,
+        });
+        glasses.collect()
+    }
+
+    /// What other systems were told, oldest first.
+    pub(crate) fn publications(&self) -> impl Iterator<Item = &Publication> {
+        self.harness.events().iter().filter_map(|event| match event {
+            Event::Published(_, publication) => Some(publication),
+            _ => None,
+        })
+    }
+
+    /// The newest word on how far the shelf is with a product.
+    #[track_caller]
+    pub(crate) fn confirmation(&self, number: u64) -> &Confirmation {
+        let of_product = self.publications().filter_map(|publication| match publication {
+            Publication::Confirmation(confirmation) if confirmation.sku == sku(number) => Some(confirmation),
+            _ => None,
+        });
+        of_product.last().unwrap()
+    }
+
     /// Publishes a product's new price.
     pub(crate) fn price(&mut self, number: u64, price: &str) {
         self.revision += 1;
@@ -291,7 +330,8 @@ impl Shop {
                     *answered.entry(*ticket).or_default() += 1;
                     asked = asked.max(*ticket);
                 }
-                Event::Journal(..) | Event::Sent(..) | Event::Notice(..) => {}
+                Event::Journal(..) | Event::Sent(..) | Event::Notice(..) | Event::Published(..) | Event::Reload(..) => {
+                }
             }
         }
         let once: BTreeMap<Ticket, u32> = (1..=asked).map(|ticket| (ticket, 1)).collect();
