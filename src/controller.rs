@@ -28,7 +28,7 @@ use crate::planner::{Need, Planner};
 use crate::storage::{Tree, ViewChange};
 use crate::template::view::{LabelView, StoreView};
 use crate::template::{Scene, SceneError, Templates};
-use message::{Delivery, Input, Notice, Output, Ticket};
+use message::{Delivery, Input, Notice, Output, SnapshotPart, Ticket};
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
@@ -133,7 +133,9 @@ impl Controller {
     /// Takes in what happened.
     pub fn handle(&mut self, now: Moment, input: Input) {
         match input {
-            Input::Feed { delivery, rows } => self.handle_feed(now, delivery, rows),
+            Input::Feed { delivery, rows, .. } => self.handle_feed(now, delivery, rows),
+            Input::Snapshot(SnapshotPart::Rows { rows, .. }) => self.handle_feed(now, None, rows),
+            Input::Snapshot(_) | Input::ReloadEnded { .. } => {}
             Input::Request { ticket, request } => self.handle_request(now, ticket, request),
             Input::Station(station, event) => self.handle_station(now, station, event),
             Input::Rendered { number, planes } => self.handle_rendered(now, number, planes),

@@ -359,7 +359,7 @@ impl Core {
     /// Publishes the product's price.
     fn price(&mut self, now: Moment, revision: u64, price: &str) -> Vec<Picture> {
         let rows = wire::parse(Facet::Base, product(0, revision, price).as_bytes()).rows;
-        self.handle(now, Input::Feed { delivery: None, rows })
+        self.handle(now, Input::Feed { delivery: None, facet: Facet::Base, rows, seqs: Vec::new() })
     }
 
     fn label(&self) -> &Label {

@@ -166,6 +166,9 @@ pub struct Parsed {
     pub errors: Vec<RowError>,
     /// Fields that this version does not know, at most [`UNKNOWN_FIELDS_MAX`].
     pub unknown_fields: BTreeSet<String>,
+    /// The `seq` of every element that has one, valid or not, in the message's order. Promotions inside of base
+    /// events have none.
+    pub seqs: Vec<u64>,
 }
 
 /// Reads one message: one JSON object, or an array of at most [`ROWS_MAX`].
@@ -207,6 +210,7 @@ fn rows_of(facet: Facet, payload: &[u8]) -> Result<Vec<Value>, Problem> {
 impl Parsed {
     /// Reads one row of a facet that is built, wherever it came from.
     pub(super) fn read_row(&mut self, facet: Facet, place: Place, value: &Value) {
+        self.seqs.extend(value.get("seq").and_then(Value::as_u64).filter(|seq| *seq <= REVISION_MAX));
         match facet {
             Facet::Promotion => self.read_promotion(facet, place, value, ""),
             _ => self.read_base(place, value),

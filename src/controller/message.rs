@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use gondola_drivers::head::{HeadEvent, Picture};
-use gondola_protocol::{Digest, LabelId, Panel, Planes, StationId, TransferNumber};
+use gondola_protocol::{Digest, LabelId, Moment, Panel, Planes, StationId, TransferNumber};
 
 use crate::catalog::sku::Sku;
-use crate::catalog::wire::{Row, RowKey};
+use crate::catalog::wire::{Facet, Row, RowKey};
 use crate::fleet::label::SKUS_MAX;
 use crate::journal::entry::{Entry, Position};
 use crate::storage::ViewChange;
@@ -26,8 +26,22 @@ pub enum Input {
     Feed {
         /// What to acknowledge once the rows are safe; none for rows that no broker sent.
         delivery: Option<Delivery>,
+        /// Which source speaks.
+        facet: Facet,
         /// The rows.
         rows: Vec<Row>,
+        /// The source's running numbers, of every row that has one, valid or not.
+        seqs: Vec<u64>,
+    },
+    /// A part of a snapshot that was received whole and verified. It comes in parts so that change messages get
+    /// in between.
+    Snapshot(SnapshotPart),
+    /// A full reload is over.
+    ReloadEnded {
+        /// Of which facet.
+        facet: Facet,
+        /// What it brought, or a sentence: what was attempted, on what, and why it failed.
+        outcome: Result<ReloadReport, String>,
     },
     /// Somebody wants something.
     Request {
@@ -81,6 +95,77 @@ pub enum Output {
     Changed(LabelId),
     /// A person should know.
     Notice(Notice),
+    /// Fetch a facet whole.
+    Reload {
+        /// Which one.
+        facet: Facet,
+        /// What for.
+        why: ReloadReason,
+    },
+    /// Tell the outside.
+    Publish(Publication),
+}
+
+/// A part of a verified snapshot, in the order in which they come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotPart {
+    /// It begins. What was known before `asked_at` and is absent from the rows that follow is removed at the end.
+    Begin {
+        /// Whose snapshot.
+        facet: Facet,
+        /// The source's number for it.
+        generation: u64,
+        /// Change messages up to this number are in it.
+        seq: Option<u64>,
+        /// Whether rows below the stored revision hold: the source was restored.
+        reset: bool,
+        /// When the source was asked for it.
+        asked_at: Moment,
+    },
+    /// Some of its rows.
+    Rows {
+        /// Those that are valid.
+        rows: Vec<Row>,
+        /// Whose rows have an invalid field: they keep what is stored.
+        kept: Vec<RowKey>,
+    },
+    /// That was all of it.
+    End,
+    /// Its rest could not be read after all. Nothing is removed.
+    Abandon,
+}
+
+/// What a full reload brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// Rows of the snapshot, invalid ones included.
+    pub rows: usize,
+    /// Rows with an invalid field.
+    pub invalid: usize,
+    /// Whether the source said that nothing has changed since the last one, and sent nothing.
+    pub unmodified: bool,
+}
+
+/// Why a facet is fetched whole out of turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReloadReason {
+    /// Change messages are missing.
+    Gap,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// A message to whoever listens at the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Its topic below `{prefix}/{store}/`.
+    pub topic: String,
+    /// The newest of a topic and key replaces what still waits.
+    pub key: String,
+    /// JSON.
+    pub payload: String,
+    /// Whether the broker keeps it for those who come later.
+    pub retain: bool,
 }
 
 /// What may be asked of the core.

@@ -11,10 +11,14 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::outbox::Outbox;
 use super::pictures::Studio;
-use crate::catalog::wire::Row;
+use super::reload::ReloadOrder;
+use crate::catalog::wire::{Facet, Parsed};
 use crate::controller::Controller;
-use crate::controller::message::{Delivery, Input, Notice, Output, Refusal, Request, Ticket};
+use crate::controller::message::{
+    Delivery, Input, Notice, Output, Refusal, ReloadReport, Request, SnapshotPart, Ticket,
+};
 use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
 use crate::template::Scene;
@@ -51,7 +55,9 @@ type Question = Box<dyn FnOnce(&Controller, Moment) + Send>;
 
 /// What others ask of the store.
 enum Call {
-    Feed(Option<Delivery>, Vec<Row>),
+    Feed(Option<Delivery>, Facet, Parsed),
+    Snapshot(SnapshotPart, oneshot::Sender<()>),
+    ReloadEnded(Facet, Result<ReloadReport, String>),
     Request(Request, oneshot::Sender<Result<(), Refusal>>),
     Read(Question),
 }
@@ -121,12 +127,31 @@ impl StoreHandle {
         Ok(answered.await.map_err(|_| StoreGone(self.id.clone()))??)
     }
 
-    /// Hands over a feed message's rows.
+    /// Hands over what a feed message holds.
     ///
     /// # Errors
     /// The store has ended.
-    pub async fn feed(&self, delivery: Option<Delivery>, rows: Vec<Row>) -> Result<(), StoreGone> {
-        self.call(Call::Feed(delivery, rows)).await
+    pub async fn feed(&self, delivery: Option<Delivery>, facet: Facet, message: Parsed) -> Result<(), StoreGone> {
+        self.call(Call::Feed(delivery, facet, message)).await
+    }
+
+    /// Hands over a part of a snapshot, and waits until the store has taken it: whatever else came meanwhile is
+    /// before the next part.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn snapshot(&self, part: SnapshotPart) -> Result<(), StoreGone> {
+        let (taken, is_taken) = oneshot::channel();
+        self.call(Call::Snapshot(part, taken)).await?;
+        is_taken.await.map_err(|_| StoreGone(self.id.clone()))
+    }
+
+    /// Tells how a full reload ended.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn reload_ended(&self, facet: Facet, outcome: Result<ReloadReport, String>) -> Result<(), StoreGone> {
+        self.call(Call::ReloadEnded(facet, outcome)).await
     }
 
     /// Labels whose state changed from now on.
@@ -171,6 +196,10 @@ pub struct StoreParts {
     pub stations: BTreeMap<StationId, StationHandle>,
     /// Feed messages that are safe.
     pub acknowledgements: mpsc::Sender<Delivery>,
+    /// Full reloads out of turn.
+    pub reloads: mpsc::Sender<ReloadOrder>,
+    /// What is published.
+    pub outbox: Arc<Outbox>,
 }
 
 /// The two ends of a store's inbox, made before its parts because they tell it their news.
@@ -325,7 +354,17 @@ impl Store {
     fn take_call(&mut self, call: Call) {
         let now = self.parts.clock.now();
         match call {
-            Call::Feed(delivery, rows) => self.controller.handle(now, Input::Feed { delivery, rows }),
+            Call::Feed(delivery, facet, Parsed { rows, seqs, .. }) => {
+                self.controller.handle(now, Input::Feed { delivery, facet, rows, seqs });
+            }
+            Call::Snapshot(part, taken) => {
+                self.controller.handle(now, Input::Snapshot(part));
+                // The reload has been stopped.
+                let _ = taken.send(());
+            }
+            Call::ReloadEnded(facet, outcome) => {
+                self.controller.handle(now, Input::ReloadEnded { facet, outcome });
+            }
             Call::Request(request, answer) => {
                 self.ticket += 1;
                 self.waiting.insert(self.ticket, answer);
@@ -373,6 +412,11 @@ impl Store {
                     let _ = self.watchers.send(label);
                 }
                 Output::Notice(notice) => report(&self.parts.id, &notice),
+                Output::Reload { facet, why } => {
+                    // Orders that wait already end in the same reload; without a source nobody takes them.
+                    let _ = self.parts.reloads.try_send(ReloadOrder { facet, why });
+                }
+                Output::Publish(publication) => self.parts.outbox.put(&self.parts.id, publication),
             }
         }
         self.write();

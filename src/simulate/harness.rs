@@ -107,7 +107,7 @@ impl Harness {
     /// Publishes a feed message, and answers what was wrong with it.
     pub fn publish(&mut self, facet: Facet, payload: &str) -> Vec<RowError> {
         let parsed = wire::parse(facet, payload.as_bytes());
-        self.controller.handle(self.now, Input::Feed { delivery: None, rows: parsed.rows });
+        self.controller.handle(self.now, Input::Feed { delivery: None, facet, rows: parsed.rows, seqs: parsed.seqs });
         self.pump();
         parsed.errors
     }
@@ -270,7 +270,12 @@ impl Harness {
             }
             Output::Reply(ticket, reply) => self.events.push(Event::Reply(now, ticket, reply)),
             Output::Notice(notice) => self.events.push(Event::Notice(now, notice.to_string())),
-            Output::Acknowledge(_) | Output::Changed(_) | Output::KeepPictures(_) => {}
+            // There are neither sources nor a broker here.
+            Output::Acknowledge(_)
+            | Output::Changed(_)
+            | Output::KeepPictures(_)
+            | Output::Reload { .. }
+            | Output::Publish(_) => {}
         }
     }
 }

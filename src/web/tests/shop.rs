@@ -67,6 +67,7 @@ impl TestShop {
         });
         let controller = Controller::new(settings(id, name), Arc::new(Templates::embedded()), clock.now());
         let (acknowledgements, _) = mpsc::channel(1);
+        let (reloads, _) = mpsc::channel(1);
         let parts = StoreParts {
             id: store,
             clock,
@@ -76,6 +77,8 @@ impl TestShop {
             studio: Studio::start(1).unwrap(),
             stations: BTreeMap::new(),
             acknowledgements,
+            reloads,
+            outbox: Arc::default(),
         };
         let news = inbox.news.clone();
         let (store, handle) = Store::new(controller, parts, inbox);
@@ -88,7 +91,7 @@ impl TestShop {
     pub(super) async fn feed(&self, base: &str) {
         let parsed = wire::parse(Facet::Base, base.as_bytes());
         assert_eq!(parsed.errors, []);
-        self.handle.feed(None, parsed.rows).await.unwrap();
+        self.handle.feed(None, Facet::Base, parsed).await.unwrap();
     }
 
     async fn tell(&self, event: HeadEvent) {
