@@ -35,9 +35,6 @@ const RECONNECT_MAX: Duration = Duration::from_secs(10);
 /// Publications on their way at once: on a line of 50 ms they are 1,280 messages a second.
 const BATCH_MAX: usize = 64;
 
-/// A broker that takes longer over a batch is given up, and the batch goes out on a new connection.
-const BATCH_ACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
-
 /// Messages that wait for their acknowledgement, and the connection that brought them.
 #[derive(Debug, Default)]
 struct Unacknowledged {
@@ -322,9 +319,8 @@ async fn publish(
                 heard.recv().await;
             }
         };
-        if tokio::time::timeout(BATCH_ACKNOWLEDGED_MAX, acknowledged).await.is_err() {
-            let seconds = BATCH_ACKNOWLEDGED_MAX.as_secs();
-            return End::Refused(format!("it did not acknowledge a message within {seconds} s"));
+        if tokio::time::timeout(options.acknowledged_max, acknowledged).await.is_err() {
+            return End::Refused(format!("it did not acknowledge a message within {:?}", options.acknowledged_max));
         }
         outbox.acknowledged();
         let batch = outbox.take(BATCH_MAX).await;

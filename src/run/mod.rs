@@ -145,6 +145,10 @@ impl StartError {
     }
 }
 
+/// A broker that takes longer to acknowledge publications is given up. Brokers take milliseconds; this is a disk
+/// that stalls.
+const PUBLICATION_ACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+
 /// What a store tells the shells of the feed.
 struct FeedEnds {
     acknowledgements: mpsc::Sender<Delivery>,
@@ -423,7 +427,16 @@ fn broker_options(config: &Config, (host, port): (String, u16), clock: Clock) ->
     let login = username.clone().map(|username| (username, password.trim_end_matches(['\r', '\n']).to_owned()));
     let started = i64::try_from(clock.now().as_micros()).unwrap_or_default();
     let since = jiff::Timestamp::from_microsecond(started).unwrap_or_default().to_string();
-    Ok(BrokerOptions { host, port, tls, login, prefix: prefix.clone(), controller: client_id(&config.data_dir), since })
+    Ok(BrokerOptions {
+        host,
+        port,
+        tls,
+        login,
+        prefix: prefix.clone(),
+        controller: client_id(&config.data_dir),
+        since,
+        acknowledged_max: PUBLICATION_ACKNOWLEDGED_MAX,
+    })
 }
 
 async fn broker_address(broker: &Broker) -> Result<(String, u16), StartError> {
