@@ -29,6 +29,7 @@ pub mod settings;
 pub mod sku;
 pub mod snapshot;
 pub mod stored;
+pub mod table;
 mod text_form;
 pub mod wire;
 

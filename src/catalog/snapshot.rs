@@ -172,6 +172,12 @@ impl<R: BufRead> Reader<R> {
         self.header
     }
 
+    /// The line that was read last, counted from 1.
+    #[must_use]
+    pub const fn line(&self) -> usize {
+        self.line
+    }
+
     /// Reads to the end without a look at the rows' fields, and answers how many rows there are.
     ///
     /// # Errors
@@ -197,7 +203,11 @@ impl<R: BufRead> Reader<R> {
         Ok((lines > 0).then_some(part))
     }
 
-    fn next_row(&mut self) -> Result<Option<Value>, SnapshotError> {
+    /// The next row as it stands; none after the end.
+    ///
+    /// # Errors
+    /// The snapshot is not whole.
+    pub fn next_row(&mut self) -> Result<Option<Value>, SnapshotError> {
         if self.is_whole {
             return Ok(None);
         }
