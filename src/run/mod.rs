@@ -211,10 +211,12 @@ impl System {
                 FeedEnds { acknowledgements: safe.clone(), reloads: orders.clone(), outbox: Arc::clone(&outbox) };
             let handle = system.start_store(store, Arc::clone(&templates), clock, studio.clone(), feed)?;
             subscribers.push(Subscriber { store: handle.clone(), reloads: orders });
+            let shutdown = system.shutdown.clone();
             if let Some(reload) = &store.reload {
                 let (zone, dir) = (time_zone(store)?, system.data_dir.store_dir(&store.id));
-                let reloads = reloads.of_store(handle, reload, zone, dir);
-                system.tracker.spawn(reloads.run(ordered, system.shutdown.clone()));
+                system.tracker.spawn(reloads.of_store(handle, reload, zone, dir).run(ordered, shutdown));
+            } else {
+                system.tracker.spawn(reload::without_source(handle, ordered, shutdown));
             }
         }
         let feed = Feed::new(options, subscribers, outbox);

@@ -68,6 +68,25 @@ enum ReloadError {
     Gone(#[from] StoreGone),
 }
 
+/// What answers orders in a store without a source.
+pub async fn without_source(store: StoreHandle, mut orders: mpsc::Receiver<ReloadOrder>, shutdown: CancellationToken) {
+    while let Some(Some(order)) = shutdown.run_until_cancelled(orders.recv()).await {
+        refuse(&store, order).await;
+    }
+}
+
+/// Tells whoever asked that there is no source to ask. A gap asks nobody: that it stays is known.
+async fn refuse(store: &StoreHandle, ReloadOrder { facet, why }: ReloadOrder) {
+    if why == ReloadReason::Asked {
+        let id = store.id();
+        let sentence = format!(
+            "cannot reload facet `{facet}` of store `{id}`: its configuration names no source for it; add it to `reload`"
+        );
+        // The store has ended.
+        let _ = store.reload_ended(facet, Err(sentence)).await;
+    }
+}
+
 /// What all stores' reloads share.
 #[derive(Debug, Clone)]
 pub struct Reloads {
@@ -134,8 +153,12 @@ impl StoreReloads {
                 // Cancel-safe: a token that is cancelled stays so.
                 () = shutdown.cancelled() => return,
                 // Cancel-safe: `recv` takes nothing unless it completes.
-                Some(ReloadOrder { facet, why }) = orders.recv() => {
-                    self.schedule.order(self.shared.clock.now(), facet, why);
+                Some(order) = orders.recv() => {
+                    if self.schedule.fetches(order.facet) {
+                        self.schedule.order(self.shared.clock.now(), order.facet, order.why);
+                    } else {
+                        refuse(&self.store, order).await;
+                    }
                     continue;
                 }
                 // Cancel-safe: the next turn sleeps anew.

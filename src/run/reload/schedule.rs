@@ -66,6 +66,11 @@ impl Schedule {
         due.min()
     }
 
+    /// Whether there is a source for a facet.
+    pub(super) fn fetches(&self, facet: Facet) -> bool {
+        self.facets.contains_key(&facet)
+    }
+
     /// A facet is wanted out of turn. One that is not fetched here is left alone.
     pub(super) fn order(&mut self, now: Moment, facet: Facet, why: ReloadReason) {
         let Some(due) = self.facets.get_mut(&facet) else { return };
@@ -188,7 +193,7 @@ mod tests {
         }
         assert_eq!(schedule.next(), None);
         schedule.order(now, Facet::Stock, ReloadReason::Asked);
-        assert_eq!(schedule.next(), None, "a facet that is not fetched here");
+        assert_eq!((schedule.next(), schedule.fetches(Facet::Stock)), (None, false), "a facet without a source");
         schedule.order(now, Facet::Base, ReloadReason::Gap);
         assert_eq!(schedule.next(), Some((now + GAP_SPACING, Facet::Base, Fetch::Whole)));
         schedule.order(now, Facet::Base, ReloadReason::Asked);
