@@ -1,6 +1,8 @@
 //! The configuration file: typed, closed against unknown keys, and reporting every problem at once.
 //! It is passed as an argument and never global.
 
+mod reload;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::currency::Currency;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
+pub use reload::{ReloadConfig, SourceUrl};
 
 /// Problems that are reported at once; a file with more of them is read again after these are mended.
 const PROBLEMS_MAX: usize = 20;
@@ -63,13 +66,14 @@ pub struct FeedConfig {
     /// What stands before the store in every topic.
     #[serde(default = "default_prefix")]
     pub prefix: String,
-    /// Not built yet.
+    /// Who we are at the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Not built yet.
+    /// A file with the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
-    /// Not built yet.
+    /// Certificates, in PEM form, of the authorities that the broker's certificate is accepted from; the system's
+    /// without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
 }
@@ -91,6 +95,13 @@ pub enum Broker {
         /// 1883 unless given.
         port: u16,
     },
+    /// `mqtts://host:port`: MQTT within TLS.
+    Mqtts {
+        /// The name that its certificate is for.
+        host: String,
+        /// 8883 unless given.
+        port: u16,
+    },
 }
 
 impl TryFrom<String> for Broker {
@@ -100,19 +111,21 @@ impl TryFrom<String> for Broker {
         if text == "embedded" {
             return Ok(Self::Embedded);
         }
-        if text.starts_with("mqtts://") {
-            return Err("TLS to the broker is not built in this version; use `mqtt://` on a trusted network".to_owned());
-        }
-        let shape = || format!("broker `{text}` is not `embedded` or `mqtt://host:port`");
-        let address = text.strip_prefix("mqtt://").ok_or_else(shape)?;
+        let shape = || format!("broker `{text}` is not `embedded`, `mqtt://host:port` or `mqtts://host:port`");
+        let (scheme, address) = text.split_once("://").ok_or_else(shape)?;
         let (host, port) = match address.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| shape())?),
-            None => (address, 1883),
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| shape())?)),
+            None => (address, None),
         };
-        if host.is_empty() || port == 0 || host.contains('/') {
+        if host.is_empty() || port == Some(0) || host.contains('/') {
             return Err(shape());
         }
-        Ok(Self::Mqtt { host: host.to_owned(), port })
+        let host = host.to_owned();
+        match scheme {
+            "mqtt" => Ok(Self::Mqtt { host, port: port.unwrap_or(1883) }),
+            "mqtts" => Ok(Self::Mqtts { host, port: port.unwrap_or(8883) }),
+            _ => Err(shape()),
+        }
     }
 }
 
@@ -127,6 +140,7 @@ impl fmt::Display for Broker {
         match self {
             Self::Embedded => f.write_str("embedded"),
             Self::Mqtt { host, port } => write!(f, "mqtt://{host}:{port}"),
+            Self::Mqtts { host, port } => write!(f, "mqtts://{host}:{port}"),
         }
     }
 }
@@ -147,9 +161,9 @@ pub struct StoreConfig {
     pub currency: Currency,
     /// Whose law on price tags holds.
     pub market: Market,
-    /// Not built yet.
+    /// Where its facets are fetched whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reload: Option<toml::Value>,
+    pub reload: Option<ReloadConfig>,
     /// Which price changes wait for a person.
     #[serde(default)]
     pub guard: GuardRules,
@@ -258,13 +272,7 @@ impl Config {
         if let Err(error) = crate::web::check_listen(self.web.listen) {
             problems.push(error.to_string());
         }
-        let feed = &self.feed;
-        not_built("feed.username", feed.username.is_some(), &mut problems);
-        not_built("feed.password_file", feed.password_file.is_some(), &mut problems);
-        not_built("feed.ca_file", feed.ca_file.is_some(), &mut problems);
-        if feed.prefix.is_empty() || feed.prefix.contains(['+', '#']) || feed.prefix.starts_with('$') {
-            problems.push(format!("feed.prefix `{}` cannot stand at the start of a topic", feed.prefix));
-        }
+        self.feed.check(&mut problems);
         if self.store.is_empty() {
             problems.push("there is no store; add a [[store]]".to_owned());
         }
@@ -276,6 +284,23 @@ impl Config {
             store.check(&mut problems);
         }
         problems
+    }
+}
+
+impl FeedConfig {
+    fn check(&self, problems: &mut Vec<String>) {
+        if self.prefix.is_empty() || self.prefix.contains(['+', '#']) || self.prefix.starts_with('$') {
+            problems.push(format!("feed.prefix `{}` cannot stand at the start of a topic", self.prefix));
+        }
+        if self.broker == Broker::Embedded && self.username.is_some() {
+            problems.push("feed.username is for a broker with users; the embedded one has none, remove it".to_owned());
+        }
+        if self.password_file.is_some() && self.username.is_none() {
+            problems.push("feed.password_file needs feed.username".to_owned());
+        }
+        if self.ca_file.is_some() && !matches!(self.broker, Broker::Mqtts { .. }) {
+            problems.push("feed.ca_file is for TLS: use a broker with mqtts://, or remove it".to_owned());
+        }
     }
 }
 
@@ -291,7 +316,9 @@ impl StoreConfig {
         if self.guard.down_percent > 100 || self.guard.wave_percent > 100 {
             problems.push(format!("store `{id}`: guard counts in percent, 0 to 100"));
         }
-        not_built(&format!("store `{id}`: reload"), self.reload.is_some(), problems);
+        if let Some(reload) = &self.reload {
+            reload.check(&format!("store `{id}`"), problems);
+        }
         let mut stations = BTreeSet::new();
         for station in &self.base_station {
             if !stations.insert(&station.id) {
@@ -427,8 +454,19 @@ transport = { tcp = "127.0.0.1:7001" }
             ],
         );
         check(
-            |good| good.replace("mqtt://", "mqtts://"),
-            &["line 5: TLS to the broker is not built in this version; use `mqtt://` on a trusted network"],
+            |good| good.replace("mqtt://", "http://"),
+            &["line 5: broker `http://127.0.0.1:1883` is not `embedded`, `mqtt://host:port` or `mqtts://host:port`"],
+        );
+        check(
+            |good| good.replace(":1883\"", ":1883\"\npassword_file = \"password\"\nca_file = \"ca.pem\""),
+            &[
+                "feed.password_file needs feed.username",
+                "feed.ca_file is for TLS: use a broker with mqtts://, or remove it",
+            ],
+        );
+        check(
+            |good| good.replace("mqtt://127.0.0.1:1883\"", "embedded\"\nusername = \"gondola\""),
+            &["feed.username is for a broker with users; the embedded one has none, remove it"],
         );
         check(
             |good| good.replace("tcp = ", "serial = "),
@@ -439,6 +477,40 @@ transport = { tcp = "127.0.0.1:7001" }
             &[
                 "listen address `0.0.0.0:80` is not a loopback address, and this version has no accounts yet: anybody who \
              reaches it could change bindings; use 127.0.0.1:80 (and a tunnel)",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_reload_is_read_with_its_defaults_and_its_problems_are_named() {
+        let with = |good: &str, reload: &str| {
+            good.replace("market = \"CN\"", &format!("market = \"CN\"\nreload = {{ {reload} }}"))
+        };
+        let full = r#"url = "https://erp.example/snapshots/", facets = ["base", "promotion"], at = "03:30""#;
+        let config = Config::parse(&with(GOOD, full), "gondola.toml").unwrap();
+        let reload = config.store[0].reload.clone().unwrap();
+        assert_eq!(reload.url.to_string(), "https://erp.example/snapshots");
+        assert_eq!((reload.jitter.as_secs(), reload.timeout.as_secs()), (600, 300));
+        let printed = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&printed, "printed").unwrap(), config, "{printed}");
+
+        check(
+            |good| with(good, r#"url = "ftp://erp.example", facets = []"#),
+            &["line 14: url `ftp://erp.example` is not `https://host/path`, `http://host/path` or `file:///path`, \
+                 without a query"],
+        );
+        check(
+            |good| with(good, r#"url = "file://snapshots", facets = []"#),
+            &["line 14: url `file://snapshots` names no absolute path; write three slashes, as in \
+                 `file:///srv/snapshots`"],
+        );
+        check(
+            |good| with(good, r#"url = "file:///srv", facets = [], timeout = "0s", jitter = "13h", token_file = "t""#),
+            &[
+                "store `hz-001`: reload.facets is empty; name what is fetched, for example [\"base\"]",
+                "store `hz-001`: reload.jitter is above 12 h",
+                "store `hz-001`: reload.timeout is not between 1 ms and 12 h",
+                "store `hz-001`: reload.token_file is for http and https; remove it",
             ],
         );
     }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!  merchandise system                                 people and programs
-//!        │ change messages (MQTT)                            │ REST, pages
+//!        │ change messages (MQTT), snapshots (HTTP, files)   │ REST, pages
 //!        ▼                                                   ▼
 //!   run::feed ──rows──► ┌──────────────────────────────────────────────┐ ◄──requests, reads── web
 //!                       │ controller  (one per store, pure)            │
@@ -43,7 +43,7 @@
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
 //! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display | forget, or rewrite |
 //! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock | be the only home of anything |
-//! | [`run`] | the shells: MQTT, store task, render threads, clock, telemetry, start and stop | decide |
+//! | [`run`] | the shells: MQTT in and out, full reloads, store task, render threads, clock, telemetry, start and stop | decide |
 //! | [`web`] | pages, REST, server-sent events, metrics | keep state |
 //! | [`config`] | the configuration file, all of its problems at once | be global |
 //! | [`cli`] | one file per command | be called by anything but `main` |
@@ -62,7 +62,8 @@
 //!   acknowledgement, a delivery change what is *under way* or *unproven*, never what is reported.
 //! - **Newest wins.** A label has at most one transfer. A newer picture cancels it; editions only grow.
 //! - **One owner for each second chance.** Retransmission: the drivers' link. A new connection: the drivers'
-//!   station task, and the feed for its broker. A new decision: the planner's cool-downs. Nothing else repeats.
+//!   station task, and the feed for its broker. Another reload: the reload's schedule. A new decision: the planner's
+//!   cool-downs. Nothing else repeats.
 //! - **Durable before acknowledged.** A request is answered after the journal's fsync; a feed message is
 //!   acknowledged to the broker after the view has flushed it. The journal's thread commits in groups.
 //! - **Everything is bounded.** Each queue and map has a constant with its reason. Pictures are never queued:
@@ -80,6 +81,7 @@ pub mod config;
 pub mod confirmation;
 pub mod controller;
 pub mod fleet;
+mod instant;
 pub mod journal;
 pub mod planner;
 pub mod render;

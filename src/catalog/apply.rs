@@ -37,10 +37,15 @@ impl Origin {
         if let Self::Snapshot { number, .. } = self { number } else { 0 }
     }
 
+    /// Whether it cannot know of what came at `at`.
+    pub(super) fn is_before(self, at: Moment) -> bool {
+        matches!(self, Self::Snapshot { asked_at, .. } if asked_at <= at)
+    }
+
     /// Whether a row of this revision replaces what stands under its key.
     fn replaces(self, revision: u64, standing: Standing) -> bool {
         match self {
-            Self::Snapshot { asked_at, reset, .. } if standing.mark.at < asked_at => {
+            Self::Snapshot { reset, .. } if !self.is_before(standing.mark.at) => {
                 // A whole snapshot that names it again is right about it: what left by its absence returns.
                 revision > standing.mark.revision
                     || (standing.is_removed && revision == standing.mark.revision)
@@ -236,7 +241,7 @@ impl Catalog {
             Change::Assortment(membership) => {
                 item.membership = Some(Told::new(revision, now, met, Some(membership)));
                 // While a snapshot is under way, only its end tells what is not for sale.
-                if !self.reloads.contains_key(&Facet::Assortment) {
+                if self.reload.is_none_or(|reload| reload.facet != Facet::Assortment) {
                     self.tell_assortment();
                 }
             }

@@ -39,7 +39,7 @@ use self::reload::Reload;
 use self::settings::Settings;
 use self::sku::{PromotionId, Sku};
 use self::told::Told;
-use self::wire::{Facet, RowKey};
+use self::wire::RowKey;
 use crate::journal::entry::Shown;
 use crate::template::view::{ProductView, PromotionView, RatingView, ReturnsView, StockView, UnitPriceView};
 
@@ -59,6 +59,7 @@ pub mod sequence;
 pub mod settings;
 pub mod sku;
 pub mod snapshot;
+pub mod table;
 pub(crate) mod text_form;
 pub mod told;
 pub mod wire;
@@ -99,14 +100,13 @@ pub struct Catalog {
     namings: usize,
     /// Whether anybody has told what the store sells.
     assortment_told: bool,
-    generations: BTreeMap<Facet, u64>,
     /// Starts and ends of promotions that lie ahead.
     boundaries: BTreeSet<(Moment, PromotionId)>,
     /// Up to here every boundary was passed.
     passed: Moment,
     approvals: Approvals,
     wave: Wave,
-    reloads: BTreeMap<Facet, Reload>,
+    reload: Option<Reload>,
     reload_last: u32,
     touched: BTreeSet<Sku>,
     points: Vec<PricePoint>,
@@ -186,12 +186,11 @@ impl Catalog {
             promotions: BTreeMap::new(),
             namings: 0,
             assortment_told: false,
-            generations: BTreeMap::new(),
             boundaries: BTreeSet::new(),
             passed: Moment::ZERO,
             approvals: Approvals::default(),
             wave: Wave::default(),
-            reloads: BTreeMap::new(),
+            reload: None,
             reload_last: 0,
             touched: BTreeSet::new(),
             points: Vec::new(),
@@ -244,12 +243,6 @@ impl Catalog {
     pub fn is_in_assortment(&self, sku: &Sku) -> bool {
         let membership = || self.item(sku)?.membership.as_ref()?.value;
         !self.assortment_told || membership() == Some(Membership::In)
-    }
-
-    /// The generation of the last snapshot of a facet that was applied.
-    #[must_use]
-    pub fn generation(&self, facet: Facet) -> Option<u64> {
-        self.generations.get(&facet).copied()
     }
 
     /// The changes that wait for a person, oldest first.

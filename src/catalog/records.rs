@@ -11,7 +11,7 @@ use super::item::Item;
 use super::promotion::Promotion;
 use super::sku::{PromotionId, Sku};
 use super::told::{RestoreError, Told, from_record, to_record};
-use super::wire::{Facet, RowKey};
+use super::wire::RowKey;
 use crate::storage::{Tree, ViewChange};
 
 /// The key of the catalog's own record among others of its tree.
@@ -31,7 +31,6 @@ pub(super) enum Unsaved {
 #[serde(default)]
 struct Meta {
     assortment_told: bool,
-    generations: std::collections::BTreeMap<Facet, u64>,
 }
 
 impl Catalog {
@@ -54,7 +53,7 @@ impl Catalog {
             }
             Unsaved::Held(key) => (Tree::Held, to_record(key), self.approvals.get(key).map(to_record)),
             Unsaved::Meta => {
-                let meta = Meta { assortment_told: self.assortment_told, generations: self.generations.clone() };
+                let meta = Meta { assortment_told: self.assortment_told };
                 (Tree::Meta, META_KEY.to_vec(), Some(to_record(&meta)))
             }
         };
@@ -83,7 +82,7 @@ impl Catalog {
             Tree::Held => self.approvals.restore(from_record::<Held>("a held change", value)?),
             Tree::Meta if key == META_KEY => {
                 let meta: Meta = from_record("the catalog", value)?;
-                (self.assortment_told, self.generations) = (meta.assortment_told, meta.generations);
+                self.assortment_told = meta.assortment_told;
             }
             Tree::Meta | Tree::Labels => {}
         }

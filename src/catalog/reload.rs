@@ -9,7 +9,7 @@ use super::records::Unsaved;
 use super::sku::{PromotionId, Sku};
 use super::told::Told;
 use super::wire::{Change, Facet, Row, RowKey};
-use super::{Applied, Catalog, Status};
+use super::{Applied, Catalog, Item, Status};
 
 /// A part of a snapshot that was received whole and found to be in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,6 @@ pub enum SnapshotPart {
     Begin {
         /// Which facet.
         facet: Facet,
-        /// The source's number for it.
-        generation: u64,
         /// The last number of the facet's messages that is in it.
         seq: Option<u64>,
         /// Whether lower revisions are taken: the source was restored.
@@ -29,59 +27,44 @@ pub enum SnapshotPart {
     },
     /// Some of its rows.
     Rows {
-        /// Which facet.
-        facet: Facet,
         /// Valid rows.
         rows: Vec<Row>,
         /// Rows with an invalid field: what is stored of them stays.
         kept: Vec<RowKey>,
     },
     /// It is over.
-    End {
-        /// Which facet.
-        facet: Facet,
-    },
+    End,
     /// It ends before its time, and nothing leaves.
-    Abandon {
-        /// Which facet.
-        facet: Facet,
-    },
+    Abandon,
 }
 
 /// A snapshot that is being applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reload {
+    pub(super) facet: Facet,
     number: u32,
-    generation: u64,
     asked_at: Moment,
     reset: bool,
 }
 
 impl Catalog {
-    /// Takes in a part of a snapshot, and answers what became of its rows. At most one snapshot of a facet is
-    /// under way: another one's beginning takes its place.
+    /// Takes in a part of a snapshot, and answers what became of its rows. At most one snapshot is under way:
+    /// another one's beginning takes its place.
     pub fn take_snapshot(&mut self, now: Moment, part: SnapshotPart) -> Vec<Applied> {
         match part {
-            SnapshotPart::Begin { facet, generation, reset, asked_at, .. } => {
+            SnapshotPart::Begin { facet, reset, asked_at, .. } => {
                 self.reload_last += 1;
-                let number = self.reload_last;
-                self.reloads.insert(facet, Reload { number, generation, asked_at, reset });
-                Vec::new()
+                self.reload = Some(Reload { facet, number: self.reload_last, asked_at, reset });
             }
-            SnapshotPart::Rows { facet, rows, kept } => self.take_rows(now, facet, rows, &kept),
-            SnapshotPart::End { facet } => {
-                self.end_reload(now, facet);
-                Vec::new()
-            }
-            SnapshotPart::Abandon { facet } => {
-                self.reloads.remove(&facet);
-                Vec::new()
-            }
+            SnapshotPart::Rows { rows, kept } => return self.take_rows(now, rows, &kept),
+            SnapshotPart::End => self.end_reload(now),
+            SnapshotPart::Abandon => self.reload = None,
         }
+        Vec::new()
     }
 
-    fn take_rows(&mut self, now: Moment, facet: Facet, rows: Vec<Row>, kept: &[RowKey]) -> Vec<Applied> {
-        let Some(reload) = self.reloads.get(&facet).copied() else { return Vec::new() };
+    fn take_rows(&mut self, now: Moment, rows: Vec<Row>, kept: &[RowKey]) -> Vec<Applied> {
+        let Some(reload) = self.reload else { return Vec::new() };
         for key in kept {
             self.meet(key, reload.number);
         }
@@ -91,26 +74,29 @@ impl Catalog {
     fn take_row(&mut self, now: Moment, row: Row, reload: Reload) -> Applied {
         let Reload { number, asked_at, reset, .. } = reload;
         self.meet(&row.key, number);
-        if let (RowKey::Sku(Facet::Assortment, sku), Change::Assortment(Membership::In)) = (&row.key, &row.change) {
-            let (sku, revision) = (sku.clone(), row.revision);
-            let status = self.take_member(now, sku, revision, reload);
-            return Applied { key: row.key, revision, status };
+        let origin = Origin::Snapshot { number, asked_at, reset };
+        match &row.key {
+            RowKey::Sku(Facet::Assortment, sku) => {
+                let (key, sku, revision) = (row.key.clone(), sku.clone(), row.revision);
+                Applied { key, revision, status: self.take_member(now, &sku, origin) }
+            }
+            _ => self.take(now, row, origin),
         }
-        self.take(now, row, Origin::Snapshot { number, asked_at, reset })
     }
 
-    /// A snapshot's rows of the assortment have no revision: they stand until a change that came after it was
-    /// asked for, or comes with a revision of its own.
-    fn take_member(&mut self, now: Moment, sku: Sku, revision: u64, reload: Reload) -> Status {
-        let known = self.items.get(&sku).and_then(|item| item.membership.as_ref());
-        let is_newer = known.is_some_and(|known| known.mark.at >= reload.asked_at);
+    /// A snapshot's rows of the assortment have no revision: they stand beside the one that is known, unless a
+    /// change came after the snapshot was asked for.
+    fn take_member(&mut self, now: Moment, sku: &Sku, origin: Origin) -> Status {
+        let known = self.items.get(sku).and_then(|item| item.membership.as_ref());
+        let is_newer = known.is_some_and(|known| origin.is_before(known.mark.at));
         if is_newer || known.is_some_and(|known| known.value == Some(Membership::In)) {
             return Status::Unchanged;
         }
-        let revision = known.map_or(revision, |known| known.mark.revision.max(revision));
-        let key = RowKey::Sku(Facet::Assortment, sku);
-        let row = Row { key, revision, change: Change::Assortment(Membership::In) };
-        let origin = Origin::Snapshot { number: reload.number, asked_at: reload.asked_at, reset: reload.reset };
+        let row = Row {
+            key: RowKey::Sku(Facet::Assortment, sku.clone()),
+            revision: known.map_or(0, |known| known.mark.revision),
+            change: Change::Assortment(Membership::In),
+        };
         match self.refusal(&row) {
             Some(refusal) => Status::Refused(refusal),
             None => {
@@ -131,16 +117,14 @@ impl Catalog {
         }
     }
 
-    fn end_reload(&mut self, now: Moment, facet: Facet) {
-        let Some(reload) = self.reloads.remove(&facet) else { return };
-        self.generations.insert(facet, reload.generation);
-        self.unsaved.insert(Unsaved::Meta);
-        if facet == Facet::Promotion {
+    fn end_reload(&mut self, now: Moment) {
+        let Some(reload) = self.reload.take() else { return };
+        if reload.facet == Facet::Promotion {
             self.drop_promotions(now, reload);
         } else {
-            self.drop_facets(now, facet, reload);
+            self.drop_facets(now, reload);
         }
-        if facet == Facet::Assortment {
+        if reload.facet == Facet::Assortment {
             self.tell_assortment();
         }
     }
@@ -155,12 +139,15 @@ impl Catalog {
         }
     }
 
-    fn drop_facets(&mut self, now: Moment, facet: Facet, reload: Reload) {
-        let is_absent = |item: &super::Item| {
+    fn drop_facets(&mut self, now: Moment, reload: Reload) {
+        let facet = reload.facet;
+        let is_out = |item: &Item| {
+            facet == Facet::Assortment
+                && item.membership.as_ref().is_some_and(|told| told.value == Some(Membership::Out))
+        };
+        let is_absent = |item: &Item| {
             item.standing(facet).is_some_and(|standing| {
-                let is_out = facet == Facet::Assortment
-                    && item.membership.as_ref().is_some_and(|told| told.value == Some(Membership::Out));
-                let is_there = !standing.is_removed && !is_out;
+                let is_there = !standing.is_removed && !is_out(item);
                 is_there && standing.mark.met != reload.number && standing.mark.at < reload.asked_at
             })
         };

@@ -10,7 +10,7 @@ use super::guard::GuardRules;
 use super::product::{Content, ContentUnit};
 use super::promotion::{Audience, Channel, Kind};
 use super::settings::Market;
-use super::wire::{Change, Row};
+use super::wire::{Change, Facet, Row};
 use super::*;
 use crate::storage::{Tree, ViewChange};
 
@@ -453,7 +453,7 @@ fn the_form_on_disk_stays() {
             r#"Held {"sku":["base","1101"]} {"id":1,"row":{"key":{"sku":["base","1101"]},"revision":8,"#,
             r#""change":{"base":{"sku":"1101","price":"0"}}},"reason":"zero","since":1795651200000000}"#
         ),
-        r#"Meta catalog {"assortment_told":true,"generations":{}}"#,
+        r#"Meta catalog {"assortment_told":true}"#,
     ];
     assert_eq!(records, expected);
 }

@@ -193,7 +193,8 @@ pub struct Parsed {
     pub errors: Vec<RowError>,
     /// Fields that this version does not know, at most [`UNKNOWN_FIELDS_MAX`].
     pub unknown_fields: BTreeSet<String>,
-    /// The running numbers of the message's elements, as far as they have some, bad rows included.
+    /// The `seq` of every element that has one, valid or not, in the message's order. Promotions inside of base
+    /// events have none.
     pub seqs: Vec<u64>,
 }
 

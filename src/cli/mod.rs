@@ -1,6 +1,7 @@
 //! The command line: one file per command. JSON on standard output, logs and progress on standard error;
 //! exit code 0 for done, 1 for failed or findings, 2 for usage or configuration.
 
+mod catalog;
 mod check;
 #[cfg(feature = "simulator")]
 mod demo;
@@ -39,6 +40,9 @@ enum Command {
     Run(run::Run),
     /// Look for mistakes in a configuration, in templates, and in what the templates make of a catalog.
     Check(check::Check),
+    /// Convert a catalog between a table and a snapshot.
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
     /// Draw one product's label as a PNG.
     Render(render::Render),
     /// Simulated base stations and labels.
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Run(run) => run.run(),
         Command::Check(check) => check.run(),
+        Command::Catalog(catalog) => catalog.run(),
         Command::Render(render) => render.run(),
         #[cfg(feature = "simulator")]
         Command::Simulator(simulator) => simulator.run(),

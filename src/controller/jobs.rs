@@ -106,7 +106,7 @@ impl Push {
 impl Controller {
     pub(super) fn start_reload(&mut self, now: Moment, facets: Vec<Facet>) -> u64 {
         for facet in &facets {
-            self.outputs.push_back(Output::Reload(*facet, ReloadReason::Asked));
+            self.outputs.push_back(Output::Reload { facet: *facet, why: ReloadReason::Asked });
         }
         let facets = facets.into_iter().map(|facet| (facet, None)).collect();
         self.jobs.add(Job::Reload(ReloadJob { asked_at: now, facets }))

@@ -96,14 +96,19 @@ pub enum Output {
     Acknowledge(Delivery),
     /// Answer a request.
     Reply(Ticket, Result<Answer, Refusal>),
-    /// Reload a facet whole.
-    Reload(Facet, ReloadReason),
-    /// Tell other systems.
-    Publish(Publication),
     /// A label's state changed: whoever watches it may look again.
     Changed(LabelId),
     /// A person should know.
     Notice(Notice),
+    /// Fetch a facet whole.
+    Reload {
+        /// Which one.
+        facet: Facet,
+        /// What for.
+        why: ReloadReason,
+    },
+    /// Tell the outside.
+    Publish(Publication),
 }
 
 /// What may be asked of the core.

@@ -129,7 +129,7 @@ impl Controller {
             sequences.filter_map(|(facet, sequence)| sequence.take_gap(now).then_some(*facet)).collect();
         for facet in gaps {
             self.notice(Notice::Gap(facet));
-            self.outputs.push_back(Output::Reload(facet, ReloadReason::Gap));
+            self.outputs.push_back(Output::Reload { facet, why: ReloadReason::Gap });
         }
     }
 

@@ -5,40 +5,100 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gondola_protocol::Moment;
 
-/// Unix time that never goes back: read once from the wall clock, then counted on by the monotonic one.
-///
-/// A process that runs for months drifts from the wall clock by what the machine's monotonic clock drifts,
-/// which the operating system disciplines together with the wall clock.
+/// A wall clock that differs by more than this was set, by a person or at the network's word. Smaller differences
+/// are the operating system's corrections, which both clocks follow in time.
+const STEP: Duration = Duration::from_secs(2);
+
+/// A clock that is set while something sleeps is noticed within this.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Unix time: counted by the monotonic clock, and moved to the wall clock's when that one is set, forward or back.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     started: Instant,
     started_at: Moment,
+    source: Source,
+}
+
+/// What a clock goes by beside the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    WallClock,
+    /// Nothing: it starts where it was told to.
+    Start,
 }
 
 impl Clock {
-    /// Reads both clocks.
+    /// The machine's time.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), started_at: Moment::ZERO + since_epoch }
+        Self { started: Instant::now(), started_at: wall_clock(), source: Source::WallClock }
+    }
+
+    /// A time that starts at `at`, whatever the machine's is: what is to be the same on every day starts there.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn starting_at(at: Moment) -> Self {
+        Self { started: Instant::now(), started_at: at, source: Source::Start }
     }
 
     /// The current moment, microseconds since the Unix epoch.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.started_at + self.started.elapsed()
+        let counted = self.started_at + self.started.elapsed();
+        match self.source {
+            Source::WallClock => followed(counted, wall_clock()),
+            Source::Start => counted,
+        }
     }
 
-    /// Completes at `at`, or never. Dropping it loses nothing.
+    /// Completes at `at`, or never; or when the clock was set back, so that whoever waits can look again. Dropping
+    /// it loses nothing.
     pub fn sleep_until(&self, at: Option<Moment>) -> impl Future<Output = ()> + Send + 'static {
-        let wait = at.map(|at| at.since(self.now()));
+        let clock = *self;
         async move {
-            match wait {
+            let Some(at) = at else { return std::future::pending().await };
+            let mut last = clock.now();
+            loop {
+                let now = clock.now();
+                if now >= at || now < last {
+                    return;
+                }
+                last = now;
                 // A tenth of a millisecond more, so that the moment has come when the sleeper looks.
-                Some(wait) => tokio::time::sleep(wait + Duration::from_micros(100)).await,
-                None => std::future::pending().await,
+                tokio::time::sleep((at.since(now) + Duration::from_micros(100)).min(LOOK)).await;
             }
         }
+    }
+}
+
+/// The counted time, unless the wall clock was set.
+fn followed(counted: Moment, wall: Moment) -> Moment {
+    if counted.since(wall).max(wall.since(counted)) > STEP { wall } else { counted }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn wall_clock() -> Moment {
+    Moment::ZERO + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_is_followed_and_a_correction_is_not() {
+        let at = Moment::from_secs;
+        assert_eq!(followed(at(100), at(101)), at(100));
+        assert_eq!(followed(at(100), at(98)), at(100));
+        assert_eq!(followed(at(100), at(3_700)), at(3_700));
+        assert_eq!(followed(at(10_000), at(100)), at(100));
+    }
+
+    #[test]
+    fn a_clock_can_start_at_any_time() {
+        let clock = Clock::starting_at(Moment::from_secs(1_000_000));
+        assert!(clock.now() >= Moment::from_secs(1_000_000) && clock.now() < Moment::from_secs(1_003_600));
     }
 }

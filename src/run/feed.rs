@@ -1,31 +1,31 @@
-//! Change messages over MQTT: one connection for all stores.
+//! Change messages over MQTT, and what is published: one connection for all stores.
 //!
 //! The client library loses its place in some failures (a collision of packet ids after a lost session,
 //! an acknowledgement kept across a reconnect), so every connection gets a client and an event loop of its
 //! own, and an acknowledgement is only given on the connection that brought the message. The broker keeps
 //! the session and sends again what was not acknowledged.
+//!
+//! Publications go out in batches, and the next batch waits until the broker has acknowledged the last. So two
+//! messages never want the same packet id, and it is always known what the broker has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use gondola_protocol::StoreId;
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeReasonCode};
+use rumqttc::{AsyncClient, ClientError, ConnectionError, Event, EventLoop, Packet, Publish, QoS, SubscribeReasonCode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::mqtt::{BrokerOptions, Status};
+use super::outbox::{Outbox, Outgoing};
+use super::publications::Message;
+use super::reload::ReloadOrder;
 use super::store::StoreHandle;
+use super::unknown::UnknownFields;
 use crate::catalog::wire::{self, Facet};
-use crate::controller::message::Delivery;
-
-/// Largest message of the contract, 1 MiB, and room for its topic and header.
-const PACKET_MAX: usize = (1 << 20) + 1_024;
-
-/// The library's own request queue: acknowledgements and subscriptions.
-const REQUESTS_MAX: usize = 1_024;
-
-/// How often the connection is proven to live.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+use crate::controller::message::{Delivery, ReloadReason};
 
 /// First wait before a new connection; doubled up to [`RECONNECT_MAX`].
 const RECONNECT_MIN: Duration = Duration::from_millis(250);
@@ -33,67 +33,92 @@ const RECONNECT_MIN: Duration = Duration::from_millis(250);
 /// A broker that comes back is found within this.
 const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// Unknown fields that are named in the log: a source's whole format, should it be another one. Others are
-/// only counted.
-const UNKNOWN_TOLD_MAX: usize = 256;
-
-/// Where the broker is and what is subscribed to.
-#[derive(Debug, Clone)]
-pub struct FeedOptions {
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Before the store in every topic.
-    pub prefix: String,
-    /// Names this controller's session at the broker.
-    pub client_id: String,
-}
+/// Publications on their way at once: on a line of 50 ms they are 1,280 messages a second.
+const BATCH_MAX: usize = 64;
 
 /// Messages that wait for their acknowledgement, and the connection that brought them.
 #[derive(Debug, Default)]
 struct Unacknowledged {
     client: Option<AsyncClient>,
-    /// Of this connection only. The broker has at most 65,535 packet ids, and keeps far fewer in flight.
+    /// Of this connection only, without their payloads. MQTT has 65,535 packet ids.
     messages: BTreeMap<Delivery, Publish>,
 }
 
 impl Unacknowledged {
     fn acknowledge(&mut self, delivery: Delivery) {
         // A message of an older connection is not here: the broker has sent it again.
-        if let (Some(client), Some(publish)) = (&self.client, self.messages.remove(&delivery))
-            && client.try_ack(&publish).is_err()
-        {
-            tracing::warn!("cannot acknowledge a feed message; the broker will send it again");
+        if let (Some(client), Some(publish)) = (&self.client, self.messages.remove(&delivery)) {
+            acknowledge(client, &publish);
         }
     }
+}
+
+/// The queue has room for every packet id, so only a connection that is gone takes no acknowledgement, and its
+/// messages come again.
+fn acknowledge(client: &AsyncClient, publish: &Publish) {
+    if client.try_ack(publish).is_err() {
+        tracing::debug!("the connection is gone before an acknowledgement");
+    }
+}
+
+/// A store, as far as the feed is concerned.
+#[derive(Debug, Clone)]
+pub struct Subscriber {
+    /// Whom messages are for.
+    pub store: StoreHandle,
+    /// Who brings in what was lost.
+    pub reloads: mpsc::Sender<ReloadOrder>,
 }
 
 /// The feed's task.
 #[derive(Debug)]
 pub struct Feed {
-    options: FeedOptions,
-    stores: BTreeMap<StoreId, StoreHandle>,
+    options: BrokerOptions,
+    subscribers: BTreeMap<StoreId, Subscriber>,
+    outbox: Arc<Outbox>,
     unacknowledged: Arc<Mutex<Unacknowledged>>,
     delivery_last: Delivery,
-    /// Unknown fields that were named already.
-    unknown_told: BTreeSet<(Facet, String)>,
+    unknown: UnknownFields,
+    session: Session,
+}
+
+/// What is known of our session at the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    /// Nothing yet: this process has not been connected.
+    New,
+    /// The broker keeps for us what comes while we are away.
+    Kept,
 }
 
 /// How a connection ended.
 enum End {
     Shutdown,
     Lost(Box<ConnectionError>),
-    /// The broker refused the subscription.
+    /// The broker does not do what it must.
     Refused(String),
+}
+
+/// What the reading side tells the publishing side.
+enum Heard {
+    Connected,
+    Acknowledged,
 }
 
 impl Feed {
     /// A feed for these stores.
     #[must_use]
-    pub fn new(options: FeedOptions, stores: &[StoreHandle]) -> Self {
-        let stores = stores.iter().map(|store| (store.id().clone(), store.clone())).collect();
-        Self { options, stores, unacknowledged: Arc::default(), delivery_last: 0, unknown_told: BTreeSet::new() }
+    pub fn new(options: BrokerOptions, subscribers: Vec<Subscriber>, outbox: Arc<Outbox>) -> Self {
+        let by_id = |subscriber: Subscriber| (subscriber.store.id().clone(), subscriber);
+        Self {
+            options,
+            subscribers: subscribers.into_iter().map(by_id).collect(),
+            outbox,
+            unacknowledged: Arc::default(),
+            delivery_last: 0,
+            unknown: UnknownFields::default(),
+            session: Session::New,
+        }
     }
 
     /// Acknowledges to the broker what the stores say is safe. A task of its own, because the client
@@ -107,15 +132,16 @@ impl Feed {
         }
     }
 
-    /// Runs until `shutdown`: connects, reads, and connects again.
+    /// Runs until `shutdown`: connects, reads and publishes, and connects again.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let address = format!("{}:{}", self.options.host, self.options.port);
+        let address = self.options.address();
         let mut wait = RECONNECT_MIN;
         let mut outage_told = false;
         loop {
             let mut connected = false;
             let end = self.connection(&shutdown, &mut connected).await;
             *lock(&self.unacknowledged) = Unacknowledged::default();
+            self.outbox.recover();
             metrics::gauge!("gondola_feed_connected").set(0.0);
             if connected {
                 (wait, outage_told) = (RECONNECT_MIN, false);
@@ -144,13 +170,27 @@ impl Feed {
 
     /// One connection, from CONNECT to its end.
     async fn connection(&mut self, shutdown: &CancellationToken, connected: &mut bool) -> End {
-        let mut options = MqttOptions::new(&self.options.client_id, &self.options.host, self.options.port);
-        options.set_keep_alive(KEEP_ALIVE);
-        options.set_clean_session(false);
-        options.set_manual_acks(true);
-        options.set_max_packet_size(PACKET_MAX, PACKET_MAX);
-        let (client, mut events) = AsyncClient::new(options, REQUESTS_MAX);
+        let (client, events) = self.options.client();
         lock(&self.unacknowledged).client = Some(client.clone());
+        let (tell, heard) = mpsc::channel(2 * BATCH_MAX);
+        let outgoing = publish(self.options.clone(), Arc::clone(&self.outbox), client.clone(), heard);
+        tokio::select! {
+            biased;
+            // Either is the end of the connection, and nothing of it is used again.
+            end = self.read(client, events, tell, shutdown, connected) => end,
+            end = outgoing => end,
+        }
+    }
+
+    /// The reading side: the only one that polls.
+    async fn read(
+        &mut self,
+        client: AsyncClient,
+        mut events: EventLoop,
+        tell: mpsc::Sender<Heard>,
+        shutdown: &CancellationToken,
+        connected: &mut bool,
+    ) -> End {
         let mut subscribed = 0;
         loop {
             let packet = tokio::select! {
@@ -160,7 +200,7 @@ impl Feed {
                     self.leave(&client, &mut events).await;
                     return End::Shutdown;
                 }
-                // Not cancel-safe, and never cancelled but by the shutdown.
+                // Not cancel-safe, and never cancelled but at the connection's end.
                 event = events.poll() => match event {
                     Ok(Event::Incoming(packet)) => packet,
                     Ok(Event::Outgoing(_)) => continue,
@@ -168,82 +208,131 @@ impl Feed {
                 },
             };
             match packet {
-                Packet::ConnAck(_) => {
+                Packet::ConnAck(ack) => {
                     *connected = true;
                     tracing::info!(host = self.options.host, port = self.options.port, "connected to the broker");
-                    if let Err(end) = self.subscribe(&client) {
-                        return end;
+                    if let Err(refused) = self.subscribe(&client) {
+                        return End::Refused(format!("cannot subscribe: {refused}"));
                     }
+                    self.check_session(ack.session_present);
+                    // It has room: nothing was told before.
+                    let _ = tell.try_send(Heard::Connected);
                 }
                 Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
                     return End::Refused("the broker refused the subscription; does its access list allow it?".into());
                 }
                 Packet::SubAck(_) => {
                     subscribed += 1;
-                    if subscribed == self.stores.len() {
+                    if subscribed == self.subscribers.len() {
                         // From here on nothing that is published is missed.
                         metrics::gauge!("gondola_feed_connected").set(1.0);
                     }
                 }
                 Packet::Publish(publish) => self.deliver(&client, publish).await,
+                Packet::PubAck(_) => {
+                    // It has room for a batch.
+                    let _ = tell.try_send(Heard::Acknowledged);
+                }
                 _ => {}
             }
         }
     }
 
     /// Asks for every store's topics: on each connection, because the broker may have lost the session.
-    fn subscribe(&self, client: &AsyncClient) -> Result<(), End> {
-        for store in self.stores.keys() {
-            let topic = format!("{}/{store}/feed/+", self.options.prefix);
-            let asked = client.try_subscribe(topic, QoS::AtLeastOnce);
-            asked.map_err(|_| End::Refused(format!("{REQUESTS_MAX} requests wait already")))?;
+    fn subscribe(&self, client: &AsyncClient) -> Result<(), ClientError> {
+        for store in self.subscribers.keys() {
+            client.try_subscribe(format!("{}/{store}/feed/+", self.options.prefix), QoS::AtLeastOnce)?;
         }
         Ok(())
     }
 
+    /// A broker that does not know our session any more has lost what it kept for us.
+    fn check_session(&mut self, present: bool) {
+        let before = std::mem::replace(&mut self.session, Session::Kept);
+        if present || before == Session::New {
+            return;
+        }
+        tracing::warn!(
+            "the broker has lost this controller's session, and with it what was published meanwhile: every facet that \
+             has a reload is fetched whole"
+        );
+        for Subscriber { reloads, .. } in self.subscribers.values() {
+            for facet in Facet::ALL {
+                // Orders that wait already end in the same reload.
+                let _ = reloads.try_send(ReloadOrder { facet: *facet, why: ReloadReason::Gap });
+            }
+        }
+    }
+
     /// Says goodbye, so that the broker keeps the session without publishing a last will.
     async fn leave(&self, client: &AsyncClient, events: &mut EventLoop) {
-        if client.try_disconnect().is_ok() {
+        let (topic, status) = (self.options.status_topic(), self.options.status(Status::Offline));
+        let said = client.try_publish(topic, QoS::AtLeastOnce, true, status);
+        if said.and_then(|()| client.try_disconnect()).is_ok() {
             let sent = async { while events.poll().await.is_ok() {} };
             let _ = tokio::time::timeout(Duration::from_millis(500), sent).await;
         }
     }
 
     /// Hands a message to its store. What nobody can use is named, counted and acknowledged.
-    async fn deliver(&mut self, client: &AsyncClient, publish: Publish) {
+    async fn deliver(&mut self, client: &AsyncClient, mut publish: Publish) {
         let Some((store, facet)) = self.addressee(&publish.topic) else {
             count_error(&publish.topic, "the topic names no store or facet of this controller");
-            let _ = client.try_ack(&publish);
+            acknowledge(client, &publish);
             return;
         };
-        let parsed = wire::parse(facet, &publish.payload);
-        for error in &parsed.errors {
+        let mut message = wire::parse(facet, &publish.payload);
+        for error in &message.errors {
             count_error(&publish.topic, &error.to_string());
         }
-        self.tell_unknown(facet, parsed.unknown_fields);
-        metrics::counter!("gondola_feed_rows_total").increment(parsed.rows.len() as u64);
+        self.unknown.tell(facet, std::mem::take(&mut message.unknown_fields));
+        metrics::counter!("gondola_feed_rows_total").increment(message.rows.len() as u64);
+        publish.payload = Bytes::new();
         self.delivery_last += 1;
         lock(&self.unacknowledged).messages.insert(self.delivery_last, publish);
-        if let Err(gone) = store.feed(Some(self.delivery_last), facet, parsed.rows, parsed.seqs).await {
+        if let Err(gone) = store.feed(Some(self.delivery_last), facet, message).await {
             tracing::debug!(%gone, "a feed message came too late");
-        }
-    }
-
-    /// Counts fields that nobody knows, and names each once.
-    fn tell_unknown(&mut self, facet: Facet, fields: BTreeSet<String>) {
-        metrics::counter!("gondola_feed_unknown_fields_total").increment(fields.len() as u64);
-        for field in fields {
-            if self.unknown_told.len() < UNKNOWN_TOLD_MAX && self.unknown_told.insert((facet, field.clone())) {
-                tracing::warn!("feed: field `{field}` of {facet} is not known and not looked at; this is told once");
-            }
         }
     }
 
     fn addressee(&self, topic: &str) -> Option<(StoreHandle, Facet)> {
         let rest = topic.strip_prefix(&self.options.prefix)?.strip_prefix('/')?;
         let (store, facet) = rest.split_once("/feed/")?;
-        let store = self.stores.get(&store.parse().ok()?)?;
-        Some((store.clone(), facet.parse().ok()?))
+        let subscriber = self.subscribers.get(&store.parse().ok()?)?;
+        Some((subscriber.store.clone(), facet.parse().ok()?))
+    }
+}
+
+/// The publishing side. It ends when the broker does not take what it is given.
+async fn publish(
+    options: BrokerOptions,
+    outbox: Arc<Outbox>,
+    client: AsyncClient,
+    mut heard: mpsc::Receiver<Heard>,
+) -> End {
+    // The first word is that there is a connection.
+    heard.recv().await;
+    let online = client.try_publish(options.status_topic(), QoS::AtLeastOnce, true, options.status(Status::Online));
+    let mut expected = usize::from(online.is_ok());
+    loop {
+        let acknowledged = async {
+            for _ in 0..expected {
+                heard.recv().await;
+            }
+        };
+        if tokio::time::timeout(options.acknowledged_max, acknowledged).await.is_err() {
+            return End::Refused(format!("it did not acknowledge a message within {:?}", options.acknowledged_max));
+        }
+        outbox.acknowledged();
+        let batch = outbox.take(BATCH_MAX).await;
+        expected = batch.len();
+        for Outgoing { store, message: Message { topic, payload, retain, .. } } in batch {
+            let topic = format!("{}/{store}/{topic}", options.prefix);
+            if client.try_publish(topic, QoS::AtLeastOnce, retain, payload).is_err() {
+                return End::Refused("the client takes no message".to_owned());
+            }
+        }
+        metrics::counter!("gondola_publications_total").increment(expected as u64);
     }
 }
 

@@ -4,19 +4,26 @@
 pub mod broker;
 pub mod clock;
 pub mod feed;
+pub mod mqtt;
+pub mod outbox;
 pub mod pictures;
+pub mod publications;
+pub mod reload;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_drivers::head::{Counters, HeadEvent, HeadOptions};
 use gondola_drivers::{StationHandle, StationOptions, Transport};
 use gondola_protocol::{StationId, StoreId};
+use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
-use crate::config::{Broker, Config, StoreConfig};
+use crate::config::{Broker, Config, FeedConfig, StoreConfig};
 use crate::controller::message::Delivery;
 use crate::controller::{Controller, StoreSettings};
 use crate::journal::{Journal, JournalError, Opened};
@@ -35,10 +42,14 @@ use crate::template::view::StoreView;
 
 use crate::web::{self, StoreInfo, Web};
 use clock::Clock;
-use feed::{Feed, FeedOptions};
+use feed::{Feed, Subscriber};
+use mqtt::BrokerOptions;
+use outbox::Outbox;
 use pictures::Studio;
+use reload::{ReloadOrder, Reloads};
 use store::{Inbox, News, Store, StoreHandle, StoreParts};
 use telemetry::Telemetry;
+use tls::TlsError;
 
 /// How long a shutdown may take to bring everything to disk; after it the process ends all the same.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
@@ -105,6 +116,18 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The broker's password.
+    #[error("cannot read the broker's password in {}", file.display())]
+    Password {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Certificates.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
     /// A time zone that the configuration should have refused.
     #[error("store `{0}` has an unknown time zone")]
     TimeZone(StoreId),
@@ -121,6 +144,17 @@ impl StartError {
             _ => None,
         }
     }
+}
+
+/// A broker that takes longer to acknowledge publications is given up. Brokers take milliseconds; this is a disk
+/// that stalls.
+const PUBLICATION_ACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
+
+/// What a store tells the shells of the feed.
+struct FeedEnds {
+    acknowledgements: mpsc::Sender<Delivery>,
+    reloads: mpsc::Sender<ReloadOrder>,
+    outbox: Arc<Outbox>,
 }
 
 /// A running controller.
@@ -167,19 +201,26 @@ impl System {
             failed: CancellationToken::new(),
             data_dir,
         };
+        let options = broker_options(config, broker, clock)?;
+        let reloads = Reloads::new(tls::client(None)?, clock);
+        let outbox = Arc::new(Outbox::default());
         let (safe, acknowledgements) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
+        let mut subscribers = Vec::new();
         for store in &config.store {
-            system.start_store(store, Arc::clone(&templates), clock, studio.clone(), safe.clone())?;
+            let (orders, ordered) = mpsc::channel(reload::ORDERS_MAX);
+            let feed =
+                FeedEnds { acknowledgements: safe.clone(), reloads: orders.clone(), outbox: Arc::clone(&outbox) };
+            let handle = system.start_store(store, Arc::clone(&templates), clock, studio.clone(), feed)?;
+            subscribers.push(Subscriber { store: handle.clone(), reloads: orders });
+            let shutdown = system.shutdown.clone();
+            if let Some(reload) = &store.reload {
+                let (zone, dir) = (time_zone(store)?, system.data_dir.store_dir(&store.id));
+                system.tracker.spawn(reloads.of_store(handle, reload, zone, dir).run(ordered, shutdown));
+            } else {
+                system.tracker.spawn(reload::without_source(handle, ordered, shutdown));
+            }
         }
-        let feed = Feed::new(
-            FeedOptions {
-                host: broker.0,
-                port: broker.1,
-                prefix: config.feed.prefix.clone(),
-                client_id: client_id(&config.data_dir),
-            },
-            &system.stores,
-        );
+        let feed = Feed::new(options, subscribers, outbox);
         system.tracker.spawn(feed.acknowledge(acknowledgements));
         system.tracker.spawn(feed.run(system.shutdown.clone()));
         system.start_web(config, telemetry, listener);
@@ -204,8 +245,8 @@ impl System {
         templates: Arc<Templates>,
         clock: Clock,
         studio: Studio,
-        acknowledgements: mpsc::Sender<Delivery>,
-    ) -> Result<(), StartError> {
+        feed: FeedEnds,
+    ) -> Result<StoreHandle, StartError> {
         let id = &config.id;
         let inbox = Inbox::default();
         let dir = self.data_dir.store_dir(id);
@@ -223,9 +264,21 @@ impl System {
         controller.resume(clock.now(), records.last().map(|record| record.at));
         tracing::info!(store = %id, journal = head.sequence, labels = controller.fleet().labels().count(), "store opened");
         let stations = self.start_stations(config, clock, &inbox);
-        let parts = StoreParts { id: id.clone(), clock, journal, view, pictures, studio, stations, acknowledgements };
+        let FeedEnds { acknowledgements, reloads, outbox } = feed;
+        let parts = StoreParts {
+            id: id.clone(),
+            clock,
+            journal,
+            view,
+            pictures,
+            studio,
+            stations,
+            acknowledgements,
+            reloads,
+            outbox,
+        };
         let (store, handle) = Store::new(controller, parts, inbox);
-        self.stores.push(handle);
+        self.stores.push(handle.clone());
         let (shutdown, failed, name) = (self.shutdown.clone(), self.failed.clone(), id.clone());
         self.tracker.spawn(async move {
             if let Err(error) = store.run(shutdown).await {
@@ -233,7 +286,7 @@ impl System {
                 failed.cancel();
             }
         });
-        Ok(())
+        Ok(handle)
     }
 
     fn open_view(
@@ -341,7 +394,7 @@ fn journal_news(news: mpsc::Sender<News>) -> impl FnMut(Result<crate::journal::S
 /// # Errors
 /// A time zone that does not exist.
 pub fn store_settings(config: &StoreConfig) -> Result<StoreSettings, StartError> {
-    let time_zone = jiff::tz::TimeZone::get(&config.time_zone).map_err(|_| StartError::TimeZone(config.id.clone()))?;
+    let time_zone = time_zone(config)?;
     Ok(StoreSettings {
         view: StoreView {
             id: config.id.to_string(),
@@ -354,9 +407,40 @@ pub fn store_settings(config: &StoreConfig) -> Result<StoreSettings, StartError>
     })
 }
 
+fn time_zone(config: &StoreConfig) -> Result<TimeZone, StartError> {
+    TimeZone::get(&config.time_zone).map_err(|_| StartError::TimeZone(config.id.clone()))
+}
+
+/// Who we are at the broker, and how it is reached.
+fn broker_options(config: &Config, (host, port): (String, u16), clock: Clock) -> Result<BrokerOptions, StartError> {
+    let FeedConfig { broker, prefix, username, password_file, ca_file } = &config.feed;
+    let tls = match broker {
+        Broker::Mqtts { .. } => Some(Arc::new(tls::client(ca_file.as_deref())?)),
+        Broker::Mqtt { .. } | Broker::Embedded => None,
+    };
+    let password = |file: &PathBuf| {
+        let password = std::fs::read_to_string(file);
+        password.map_err(|source| StartError::Password { file: file.clone(), source })
+    };
+    let password = password_file.as_ref().map(password).transpose()?.unwrap_or_default();
+    let login = username.clone().map(|username| (username, password.trim_end_matches(['\r', '\n']).to_owned()));
+    let started = i64::try_from(clock.now().as_micros()).unwrap_or_default();
+    let since = jiff::Timestamp::from_microsecond(started).unwrap_or_default().to_string();
+    Ok(BrokerOptions {
+        host,
+        port,
+        tls,
+        login,
+        prefix: prefix.clone(),
+        controller: client_id(&config.data_dir),
+        since,
+        acknowledged_max: PUBLICATION_ACKNOWLEDGED_MAX,
+    })
+}
+
 async fn broker_address(broker: &Broker) -> Result<(String, u16), StartError> {
     match broker {
-        Broker::Mqtt { host, port } => Ok((host.clone(), *port)),
+        Broker::Mqtt { host, port } | Broker::Mqtts { host, port } => Ok((host.clone(), *port)),
         #[cfg(feature = "broker")]
         Broker::Embedded => {
             let address = broker::start().await?;

@@ -11,11 +11,15 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::outbox::Outbox;
 use super::pictures::Studio;
+use super::publications::message;
+use super::reload::ReloadOrder;
 use crate::alert::State;
-use crate::catalog::wire::{Facet, Row};
+use crate::catalog::SnapshotPart;
+use crate::catalog::wire::{Facet, Parsed};
 use crate::controller::Controller;
-use crate::controller::message::{Answer, Delivery, Input, Notice, Output, Refusal, Request, Ticket};
+use crate::controller::message::{Answer, Delivery, Input, Notice, Output, Refusal, ReloadReport, Request, Ticket};
 use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
 use crate::template::Scene;
@@ -53,6 +57,7 @@ type Question = Box<dyn FnOnce(&Controller, Moment) + Send>;
 /// What others ask of the store.
 enum Call {
     Input(Input),
+    Snapshot(SnapshotPart, oneshot::Sender<()>),
     Request(Request, oneshot::Sender<Result<Answer, Refusal>>),
     Read(Question),
 }
@@ -122,18 +127,32 @@ impl StoreHandle {
         Ok(answered.await.map_err(|_| StoreGone(self.id.clone()))??)
     }
 
-    /// Hands over a feed message's rows.
+    /// Hands over what a feed message holds.
     ///
     /// # Errors
     /// The store has ended.
-    pub async fn feed(
-        &self,
-        delivery: Option<Delivery>,
-        facet: Facet,
-        rows: Vec<Row>,
-        seqs: Vec<u64>,
-    ) -> Result<(), StoreGone> {
+    pub async fn feed(&self, delivery: Option<Delivery>, facet: Facet, message: Parsed) -> Result<(), StoreGone> {
+        let Parsed { rows, seqs, .. } = message;
         self.call(Call::Input(Input::Feed { delivery, facet, rows, seqs })).await
+    }
+
+    /// Hands over a part of a snapshot, and waits until the store has taken it: whatever else came meanwhile is
+    /// before the next part.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn snapshot(&self, part: SnapshotPart) -> Result<(), StoreGone> {
+        let (taken, is_taken) = oneshot::channel();
+        self.call(Call::Snapshot(part, taken)).await?;
+        is_taken.await.map_err(|_| StoreGone(self.id.clone()))
+    }
+
+    /// Tells how a full reload ended.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn reload_ended(&self, facet: Facet, outcome: Result<ReloadReport, String>) -> Result<(), StoreGone> {
+        self.call(Call::Input(Input::ReloadEnded { facet, outcome })).await
     }
 
     /// Labels whose state changed from now on.
@@ -178,6 +197,10 @@ pub struct StoreParts {
     pub stations: BTreeMap<StationId, StationHandle>,
     /// Feed messages that are safe.
     pub acknowledgements: mpsc::Sender<Delivery>,
+    /// Full reloads out of turn.
+    pub reloads: mpsc::Sender<ReloadOrder>,
+    /// What is published.
+    pub outbox: Arc<Outbox>,
 }
 
 /// The two ends of a store's inbox, made before its parts because they tell it their news.
@@ -331,6 +354,11 @@ impl Store {
         let now = self.parts.clock.now();
         match call {
             Call::Input(input) => self.controller.handle(now, input),
+            Call::Snapshot(part, taken) => {
+                self.controller.handle(now, Input::Snapshot(part));
+                // The reload has been stopped.
+                let _ = taken.send(());
+            }
             Call::Request(request, answer) => {
                 self.ticket += 1;
                 self.waiting.insert(self.ticket, answer);
@@ -378,7 +406,14 @@ impl Store {
                     let _ = self.watchers.send(label);
                 }
                 Output::Notice(notice) => report(&self.parts.id, &notice),
-                Output::Reload(..) | Output::Publish(_) => {}
+                Output::Reload { facet, why } => {
+                    // Orders that wait already end in the same reload; without a source nobody takes them.
+                    let _ = self.parts.reloads.try_send(ReloadOrder { facet, why });
+                }
+                Output::Publish(publication) => {
+                    let zone = &self.controller.catalog().settings().time_zone;
+                    self.parts.outbox.put(&self.parts.id, message(&publication, zone));
+                }
             }
         }
         self.write();

@@ -287,8 +287,9 @@ impl Harness {
             }
             Output::Reply(ticket, reply) => self.events.push(Event::Reply(now, ticket, reply)),
             Output::Publish(publication) => self.events.push(Event::Published(now, publication)),
-            Output::Reload(facet, _) => self.events.push(Event::Reload(now, facet)),
+            Output::Reload { facet, .. } => self.events.push(Event::Reload(now, facet)),
             Output::Notice(notice) => self.events.push(Event::Notice(now, notice.to_string())),
+            // There are neither sources nor a broker here.
             Output::Acknowledge(_) | Output::Changed(_) | Output::KeepPictures(_) => {}
         }
     }

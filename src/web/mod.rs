@@ -6,7 +6,6 @@
 mod api;
 mod events;
 mod guard;
-mod instant;
 mod pages;
 mod picture;
 mod problem;

@@ -60,15 +60,79 @@ async fn print_config_prints_a_configuration_that_means_the_same() {
 async fn a_wrong_configuration_is_told_with_everything_that_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("gondola.toml");
-    fs::write(&file, "data_dir = 'here'\n[web]\nlisten = '0.0.0.0:80'\n[feed]\nbroker = 'mqtts://broker'\n").unwrap();
+    fs::write(&file, "data_dir = 'here'\n[web]\nlisten = '0.0.0.0:80'\n[feed]\nbroker = 'http://broker'\n").unwrap();
     let ended = Process::gondola(&["run", "--config", file.to_str().unwrap()], dir.path()).await;
     ended.expect(2);
     assert!(ended.errors.starts_with("error: cannot use the configuration "), "{}", ended.errors);
-    assert!(ended.errors.contains("TLS to the broker is not built"), "{}", ended.errors);
+    assert!(ended.errors.contains("broker `http://broker` is not"), "{}", ended.errors);
 }
 
 async fn print_config(file: &Path) -> String {
     let ended = Process::gondola(&["print-config", "--config", file.to_str().unwrap()], file.parent().unwrap()).await;
     ended.expect(0);
     ended.output
+}
+
+/// A table with mistakes: on line 3 a number that is no amount, on line 4 no sku, on line 5 a sku again.
+const TABLE: &str = "\u{feff}sku,name,price,content_amount,content_unit,attribute.roast\n\
+    1101,加州开心果,59.90,500,g,原味\n1102,Honey,\"1,5\",,,\n,Nobody,1.00,,,\n1101,Again,2.00,,,\n1103,Salt,3.20,,,\n";
+
+#[tokio::test]
+async fn a_table_becomes_a_snapshot_and_its_bad_rows_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let [table, snapshot, again] =
+        ["in.csv", "base", "out.csv"].map(|name| dir.path().join(name).display().to_string());
+    fs::write(&table, TABLE).unwrap();
+    let import = ["catalog", "import", &table, "--output", &snapshot, "--generation", "7"];
+    let report = Process::gondola(&import, dir.path()).await.json(1);
+    assert_eq!((&report["rows"], &report["bad"]), (&3.into(), &3.into()), "{report}");
+    let places: Vec<_> = report["findings"].as_array().unwrap().iter().map(|it| (&it["row"], &it["column"])).collect();
+    assert_eq!(places, [(&3.into(), &"price".into()), (&4.into(), &"sku".into()), (&5.into(), &"sku".into())]);
+    let problem = report["findings"][0]["problem"].as_str().unwrap();
+    assert!(problem.starts_with("`price` is the text \"1,5\"; expected an amount"), "{problem}");
+    let text = fs::read_to_string(&snapshot).unwrap();
+    assert!(text.starts_with("{\"snapshot\":{\"facet\":\"base\",\"generation\":7}}\n"), "{text}");
+    assert!(text.ends_with("{\"end\":{\"count\":3}}\n") && text.contains("\"sku\":\"1102\""), "{text}");
+
+    let export = ["catalog", "export", &snapshot, "--output", &again];
+    assert_eq!(Process::gondola(&export, dir.path()).await.json(1)["bad"], 1);
+    let written = fs::read_to_string(&again).unwrap();
+    assert!(written.starts_with("sku,revision,name,") && written.contains("\n1101,7,加州开心果,"), "{written}");
+    // What a table holds comes back from it.
+    let back = ["catalog", "import", &again, "--output", &snapshot, "--generation", "8"];
+    assert_eq!(Process::gondola(&back, dir.path()).await.json(0)["rows"], 2);
+    assert_eq!(
+        Process::gondola(&["catalog", "export", &snapshot, "--output", &again], dir.path()).await.json(0)["rows"],
+        2
+    );
+    assert_eq!(fs::read_to_string(&again).unwrap(), written);
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_used_leaves_the_snapshot_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let [table, snapshot] = ["in.csv", "base"].map(|name| dir.path().join(name).display().to_string());
+    fs::write(&snapshot, "as it was").unwrap();
+    for (text, code, expected) in [
+        ("sku,prise\n1,2\n", 2, "cause: column `prise` is not known; expected some of sku, revision, "),
+        ("sku,price\n", 1, "holds no product; a snapshot without any would empty the store"),
+    ] {
+        fs::write(&table, text).unwrap();
+        let ended = Process::gondola(&["catalog", "import", &table, "--output", &snapshot], dir.path()).await;
+        ended.expect(code);
+        assert!(ended.errors.contains(expected), "{}", ended.errors);
+        assert_eq!(fs::read_to_string(&snapshot).unwrap(), "as it was");
+    }
+}
+
+#[tokio::test]
+async fn events_become_a_snapshot_with_their_promotions() {
+    let dir = tempfile::tempdir().unwrap();
+    let [events, snapshot] = ["in.ndjson", "base"].map(|name| dir.path().join(name).display().to_string());
+    fs::copy(format!("{SAMPLES}/catalog.ndjson"), &events).unwrap();
+    let import = ["catalog", "import", &events, "--output", &snapshot];
+    let report = Process::gondola(&import, dir.path()).await.json(0);
+    let checked = Process::gondola(&["check", "--catalog", &snapshot], dir.path()).await.json(0);
+    assert_eq!(checked["pictures"].as_u64(), report["rows"].as_u64().map(|rows| 2 * rows));
+    assert!(fs::read_to_string(&snapshot).unwrap().contains("\"promotion_id\""));
 }

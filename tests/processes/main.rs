@@ -12,6 +12,8 @@ mod crash;
 mod feed;
 mod glass;
 mod journal;
+mod outage;
 mod process;
 mod shop;
 mod stop;
+mod tls;

@@ -38,6 +38,11 @@ impl Shop {
     pub(crate) async fn open(options: ShopOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let broker = Broker::stock(dir.path()).await;
+        Self::open_at(broker, dir, options).await
+    }
+
+    /// The same with a broker that runs already, whose files are in `dir`.
+    pub(crate) async fn open_at(broker: Broker, dir: TempDir, options: ShopOptions) -> Self {
         let simulator = Simulator::start(&options, &dir).await;
         fs::write(dir.path().join("gondola.toml"), configuration(&broker, &simulator, &dir)).unwrap();
         let controller = Controller::start(&dir).await;
@@ -173,7 +178,8 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    async fn start(dir: &TempDir) -> Self {
+    /// Starts one with the configuration in `dir`, and waits until it is ready.
+    pub(crate) async fn start(dir: &TempDir) -> Self {
         let command = &mut Command::new(GONDOLA);
         let command = command.args(["run", "--config"]).arg(dir.path().join("gondola.toml"));
         let mut process = Process::start("controller", command, dir.path());
@@ -209,6 +215,11 @@ impl Rest {
     pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(self.url(path)).send().await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Reads something that may not be there yet, or the problem that it is not.
+    pub(crate) async fn find(&self, path: &str) -> Value {
+        self.client.get(self.url(path)).send().await.unwrap().json().await.unwrap()
     }
 
     /// Writes something. The controller may be killed meanwhile.

@@ -160,11 +160,11 @@ impl Shop {
     }
 
     /// Hands over a whole snapshot that was asked for at this moment.
-    pub(crate) fn reload(&mut self, facet: Facet, generation: u64, rows: &str) {
+    pub(crate) fn reload(&mut self, facet: Facet, rows: &str) {
         let now = self.harness.now();
         let rows = wire::parse(facet, rows.as_bytes()).rows;
-        let begin = SnapshotPart::Begin { facet, generation, seq: None, reset: false, asked_at: now };
-        for part in [begin, SnapshotPart::Rows { facet, rows, kept: Vec::new() }, SnapshotPart::End { facet }] {
+        let begin = SnapshotPart::Begin { facet, seq: None, reset: false, asked_at: now };
+        for part in [begin, SnapshotPart::Rows { rows, kept: Vec::new() }, SnapshotPart::End] {
             self.published.take_snapshot(now, part.clone());
             self.harness.snapshot(part);
         }

@@ -79,12 +79,12 @@ fn four_sources() {
 fn full_reload() {
     let mut shop = shop(3);
     let rows = [product(0, 1_000, "10.00"), product(1, 1_000, "11.00")];
-    shop.reload(Facet::Base, 1, &format!("[{}]", rows.join(",")));
+    shop.reload(Facet::Base, &format!("[{}]", rows.join(",")));
     shop.settle(SETTLE);
     let prices = [0, 1, 2].map(|number| desired_price(shop.harness.controller(), number));
     assert_eq!(prices, [Some("10.00".to_owned()), Some("11.00".to_owned()), None], "what it does not name is no more");
     let before = shop.sent();
-    shop.reload(Facet::Base, 2, &format!("[{}]", rows.join(",")));
+    shop.reload(Facet::Base, &format!("[{}]", rows.join(",")));
     shop.run(120);
     assert_eq!(shop.sent(), before, "a reload that changes nothing sends nothing");
 }
@@ -244,7 +244,7 @@ fn limited_time_sale() {
     // A reload in between does not disturb it.
     let rows: Vec<String> = (0..4).map(|number| product(number, 1_000 + number, "10.00")).collect();
     let middle = shop.harness.events().len();
-    shop.reload(Facet::Base, 1, &format!("[{}]", rows.join(",")));
+    shop.reload(Facet::Base, &format!("[{}]", rows.join(",")));
     shop.run(199);
     assert_eq!(shop.changed_since(middle), labels(&[]));
     assert_eq!(desired_price(shop.harness.controller(), 1).as_deref(), Some("6.66"));

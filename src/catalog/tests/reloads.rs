@@ -19,13 +19,12 @@ fn reload_with(
     reset: bool,
     kept: &[RowKey],
 ) -> Vec<Status> {
-    let begin = SnapshotPart::Begin { facet, generation: asked, seq: None, reset, asked_at: at(asked) };
-    let rows = SnapshotPart::Rows { facet, rows, kept: kept.to_vec() };
+    let begin = SnapshotPart::Begin { facet, seq: None, reset, asked_at: at(asked) };
+    let rows = SnapshotPart::Rows { rows, kept: kept.to_vec() };
     let mut became = Vec::new();
-    for part in [begin, rows, SnapshotPart::End { facet }] {
+    for part in [begin, rows, SnapshotPart::End] {
         became.extend(catalog.take_snapshot(at(asked + 10), part));
     }
-    assert_eq!(catalog.generation(facet), Some(asked));
     became.into_iter().map(|applied| applied.status).collect()
 }
 
@@ -96,14 +95,12 @@ fn a_restored_source_is_taken_with_reset_and_not_without() {
 fn an_abandoned_snapshot_takes_nothing_away() {
     let mut catalog = hangzhou();
     catalog.apply(at(0), base("a", 5, "10"));
-    let facet = Facet::Base;
-    let begin = SnapshotPart::Begin { facet, generation: 9, seq: None, reset: false, asked_at: at(20) };
+    let begin = SnapshotPart::Begin { facet: Facet::Base, seq: None, reset: false, asked_at: at(20) };
     catalog.take_snapshot(at(30), begin);
-    catalog.take_snapshot(at(30), SnapshotPart::Abandon { facet });
-    catalog.take_snapshot(at(30), SnapshotPart::Rows { facet, rows: vec![base("b", 1, "5")], kept: vec![] });
-    catalog.take_snapshot(at(30), SnapshotPart::End { facet });
+    catalog.take_snapshot(at(30), SnapshotPart::Abandon);
+    catalog.take_snapshot(at(30), SnapshotPart::Rows { rows: vec![base("b", 1, "5")], kept: vec![] });
+    catalog.take_snapshot(at(30), SnapshotPart::End);
     check_prices(&catalog, &[("a", Some("10")), ("b", None)]);
-    assert_eq!(catalog.generation(facet), None);
 }
 
 #[test]
@@ -126,23 +123,23 @@ fn a_snapshot_of_the_assortment_says_what_is_sold_once_it_is_whole() {
     }
     let sold = |catalog: &Catalog| ["a", "b", "c"].map(|key| catalog.is_in_assortment(&sku(key)));
     let facet = Facet::Assortment;
-    let begin = |asked| SnapshotPart::Begin { facet, generation: asked, seq: None, reset: false, asked_at: at(asked) };
-    let row = |key| SnapshotPart::Rows { facet, rows: vec![member(key, 0, Membership::In)], kept: vec![] };
+    let begin = |asked| SnapshotPart::Begin { facet, seq: None, reset: false, asked_at: at(asked) };
+    let row = |key| SnapshotPart::Rows { rows: vec![member(key, 0, Membership::In)], kept: vec![] };
     catalog.take_snapshot(at(30), begin(20));
     catalog.take_snapshot(at(30), row("a"));
     assert_eq!(sold(&catalog), [true, true, true], "half a snapshot takes nothing off the shelf");
     catalog.take_snapshot(at(30), row("b"));
-    catalog.take_snapshot(at(30), SnapshotPart::End { facet });
+    catalog.take_snapshot(at(30), SnapshotPart::End);
     assert_eq!(sold(&catalog), [true, true, false]);
     // A change with a revision stands beside later snapshots, as long as it is newer than they are.
     catalog.apply(at(45), member("b", 12, Membership::Out));
     catalog.take_snapshot(at(50), begin(40));
     catalog.take_snapshot(at(50), row("b"));
-    catalog.take_snapshot(at(50), SnapshotPart::End { facet });
+    catalog.take_snapshot(at(50), SnapshotPart::End);
     assert_eq!(sold(&catalog), [false, false, false]);
     catalog.take_snapshot(at(70), begin(60));
     catalog.take_snapshot(at(70), row("b"));
-    catalog.take_snapshot(at(70), SnapshotPart::End { facet });
+    catalog.take_snapshot(at(70), SnapshotPart::End);
     assert_eq!(sold(&catalog), [false, true, false]);
     assert_eq!(catalog.apply(at(80), member("b", 12, Membership::Out)).status, Status::Unchanged);
 }

@@ -14,8 +14,9 @@ use crate::catalog::promotion::Reduction;
 use crate::catalog::wire::{Change, Facet};
 use crate::controller::Controller;
 use crate::controller::message::Request;
+use crate::instant;
+use crate::web::Web;
 use crate::web::problem::Problem;
-use crate::web::{Web, instant};
 
 /// A change that waits.
 #[derive(Serialize)]

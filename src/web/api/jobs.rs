@@ -14,9 +14,10 @@ use crate::catalog::wire::Facet;
 use crate::controller::Controller;
 use crate::controller::jobs::{Job, Push, ReloadJob};
 use crate::controller::message::{Answer, PushMode, PushOrder, Reach, Request};
+use crate::instant;
+use crate::web::Web;
 use crate::web::problem::Problem;
 use crate::web::request::{self, Body, FieldError, Fields};
-use crate::web::{Web, instant};
 
 #[derive(Serialize)]
 pub(super) struct Started {

@@ -14,11 +14,12 @@ use crate::controller::Controller;
 use crate::controller::message::LabelRequest;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::label::Label;
+use crate::instant;
 use crate::journal::entry::Position;
 use crate::web::problem::Problem;
 use crate::web::request::{Body, Fields, Params};
 use crate::web::selection::{self, Filter, Picked, Selection};
-use crate::web::{Shop, Web, instant, label_id, picture};
+use crate::web::{Shop, Web, label_id, picture};
 
 /// One label.
 #[derive(Serialize)]

@@ -15,9 +15,10 @@ use crate::catalog::product::{Content, Product};
 use crate::catalog::sku::{PromotionId, Sku};
 use crate::confirmation::Confirmation;
 use crate::controller::Controller;
+use crate::instant;
+use crate::web::Web;
 use crate::web::problem::Problem;
 use crate::web::request::Params;
-use crate::web::{Web, instant};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,8 +13,9 @@ use super::List;
 use crate::controller::Controller;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::station::Station;
+use crate::instant;
 use crate::web::problem::Problem;
-use crate::web::{Shop, Web, instant, selection};
+use crate::web::{Shop, Web, selection};
 
 /// A store among others.
 #[derive(Serialize)]

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::fleet::health::Health;
-use crate::web::instant;
+use crate::instant;
 use crate::web::pages::words;
 use crate::web::problem::Problem;
 

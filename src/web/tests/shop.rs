@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gondola_drivers::head::HeadEvent;
 use gondola_protocol::message::{CheckIn, Reason, Welcome};
-use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Panel, SessionId, StationId, StoreId};
+use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, SessionId, StationId, StoreId};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,9 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// How often a waiting test looks at a label that announces nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The day of the tests, 2026-11-20 at noon in Shanghai: before the promotion of their product.
+const DAY: Moment = Moment::from_secs(1_795_147_200);
+
 /// One running store.
 pub(super) struct TestShop {
     pub(super) handle: StoreHandle,
@@ -54,7 +57,7 @@ impl TestShop {
     /// Opens a store in a directory of its own, with a base station `front` that never was there.
     pub(super) fn open(id: &str, name: &str, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let store: StoreId = id.parse().unwrap();
-        let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::start(), Inbox::default());
+        let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::starting_at(DAY), Inbox::default());
         let (journal_news, view_news) = (inbox.news.clone(), inbox.news.clone());
         let Opened { journal, .. } = Journal::open(dir.path(), &store, move |synced| {
             // The store may have ended.
@@ -68,6 +71,7 @@ impl TestShop {
         });
         let controller = Controller::new(settings(id, name), Arc::new(Templates::embedded()), clock.now());
         let (acknowledgements, _) = mpsc::channel(1);
+        let (reloads, _) = mpsc::channel(1);
         let parts = StoreParts {
             id: store,
             clock,
@@ -77,6 +81,8 @@ impl TestShop {
             studio: Studio::start(1).unwrap(),
             stations: BTreeMap::new(),
             acknowledgements,
+            reloads,
+            outbox: Arc::default(),
         };
         let news = inbox.news.clone();
         let (store, handle) = Store::new(controller, parts, inbox);
@@ -89,7 +95,7 @@ impl TestShop {
     pub(super) async fn feed(&self, base: &str) {
         let parsed = wire::parse(Facet::Base, base.as_bytes());
         assert_eq!(parsed.errors, []);
-        self.handle.feed(None, Facet::Base, parsed.rows, parsed.seqs).await.unwrap();
+        self.handle.feed(None, Facet::Base, parsed).await.unwrap();
     }
 
     async fn tell(&self, event: HeadEvent) {

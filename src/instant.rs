@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 /// A text that is no instant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("instant `{0}` is not RFC 3339 with an offset, for example `2026-11-25T08:00:00+08:00`")]
-pub(super) struct InstantError(String);
+pub(crate) struct InstantError(String);
 
 fn timestamp(moment: Moment) -> Timestamp {
     let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
@@ -17,13 +17,13 @@ fn timestamp(moment: Moment) -> Timestamp {
 }
 
 /// RFC 3339 with the store's offset, to the millisecond.
-pub(super) fn rfc3339(moment: Moment, zone: &TimeZone) -> String {
+pub(crate) fn rfc3339(moment: Moment, zone: &TimeZone) -> String {
     let timestamp = timestamp(moment);
     timestamp.display_with_offset(zone.to_offset(timestamp)).to_string()
 }
 
 /// As on the store's clock: the time for today, the day as well for another.
-pub(super) fn on_the_clock(moment: Moment, now: Moment, zone: &TimeZone) -> String {
+pub(crate) fn on_the_clock(moment: Moment, now: Moment, zone: &TimeZone) -> String {
     let [then, today] = [moment, now].map(|moment| timestamp(moment).to_zoned(zone.clone()));
     let format = if then.date() == today.date() {
         "%H:%M:%S"
@@ -36,7 +36,7 @@ pub(super) fn on_the_clock(moment: Moment, now: Moment, zone: &TimeZone) -> Stri
 }
 
 /// How long a span is, in the largest unit that is not zero.
-pub(super) fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -47,7 +47,7 @@ pub(super) fn span(span: Duration) -> String {
 }
 
 /// Reads RFC 3339 with an offset, also where a query string has made a space of the offset's `+`.
-pub(super) fn parse(text: &str) -> Result<Moment, InstantError> {
+pub(crate) fn parse(text: &str) -> Result<Moment, InstantError> {
     let refused = || InstantError(text.to_owned());
     let parsed = text.parse::<Timestamp>().ok().or_else(|| {
         let (instant, offset) = text.rsplit_once(' ')?;
