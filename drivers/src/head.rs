@@ -408,7 +408,7 @@ impl Head {
     /// Packs a picture that is in flight into the batch.
     fn pack(&mut self, now: Moment, picture: &Picture) {
         let open = self.open.as_mut().expect("a picture is packed in an open session");
-        let Some(packed) = encode::pack(&picture.planes, open.welcome.encodings) else {
+        let Some(packed) = encode::pack(&picture.planes, open.welcome.encodings, None) else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };
         let encoding = packed.encoding;

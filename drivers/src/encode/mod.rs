@@ -6,6 +6,7 @@ use bytes::Bytes;
 use gondola_protocol::Planes;
 use gondola_protocol::message::Encoding;
 
+pub mod compact;
 pub mod deflate;
 
 /// A picture as a transfer carries it.
@@ -17,19 +18,24 @@ pub struct Packed {
     pub data: Bytes,
 }
 
-/// Packs `planes` in the smallest of the encodings whose bits `encodings` has (see
-/// [`Encoding::bit`]); between two of one size the lower code wins, so a tie goes to raw.
+/// Packs `planes` in the smallest of the encodings whose bits `encodings` has (see [`Encoding::bit`]); between
+/// two of one size the lower code wins, so a tie goes to raw. `held` is what the label is proven to show: without
+/// it there is no delta.
 ///
-/// None when it has no bit of an encoding that this version knows.
+/// None when it has no bit of an encoding that this version knows and can use.
 #[must_use]
-pub fn pack(planes: &Planes, encodings: u8) -> Option<Packed> {
+pub fn pack(planes: &Planes, encodings: u8, held: Option<&Planes>) -> Option<Packed> {
     let allowed = Encoding::ALL.into_iter().filter(|encoding| encodings & encoding.bit() != 0);
-    allowed
-        .map(|encoding| match encoding {
-            Encoding::Raw => Packed { encoding, data: planes.bytes().clone() },
-            Encoding::Deflate => Packed { encoding, data: deflate::deflate(planes.bytes()) },
-        })
-        .min_by_key(|packed| packed.data.len())
+    let packed = allowed.filter_map(|encoding| {
+        let data = match encoding {
+            Encoding::Raw => planes.bytes().clone(),
+            Encoding::Deflate => deflate::deflate(planes.bytes()),
+            Encoding::Compact => compact::compact(planes),
+            Encoding::Delta => compact::delta(planes, held?)?,
+        };
+        Some(Packed { encoding, data })
+    });
+    packed.min_by_key(|packed| packed.data.len())
 }
 
 #[cfg(test)]
@@ -40,7 +46,7 @@ mod tests {
 
     #[track_caller]
     fn check(planes: &Planes, encodings: u8, expected: Option<Encoding>) {
-        assert_eq!(pack(planes, encodings).map(|packed| packed.encoding), expected);
+        assert_eq!(pack(planes, encodings, None).map(|packed| packed.encoding), expected);
     }
 
     #[test]
