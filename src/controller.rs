@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use gondola_drivers::head::{Outcome, Picture};
 use gondola_protocol::message::{Lane, Status as WireStatus};
-use gondola_protocol::{LabelId, Moment, Planes, StationId, TransferNumber};
+use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, TransferNumber};
 
 use crate::alert::Alerts;
 use crate::catalog::Catalog;
@@ -533,6 +533,7 @@ impl Controller {
             station: station_id.clone(),
             edition: desired.edition,
             content: desired.content.clone(),
+            base: None,
             stage: Stage::Rendering,
         });
         if let Some(station) = self.fleet.station_mut(station_id) {
@@ -549,9 +550,9 @@ impl Controller {
     fn handle_rendered(&mut self, now: Moment, number: TransferNumber, planes: Planes) {
         let Some(id) = self.transfers.get(&number).map(|booking| booking.label) else { return };
         if let Some(label) = self.fleet.label_mut(id)
-            && let Some((station, picture)) = label.dispatch(now, number, planes)
+            && let Some((station, picture, base)) = label.dispatch(now, number, planes)
         {
-            self.outputs.push_back(Output::Send(station, picture));
+            self.outputs.push_back(Output::Send(station, picture, base));
         } else {
             self.end_transfer(number);
             self.look_again(id, Lane::Routine);
@@ -561,8 +562,14 @@ impl Controller {
 }
 
 impl Label {
-    /// Sends a picture on its way, if it is still the one to show and the glass is not proven to show it.
-    fn dispatch(&mut self, now: Moment, number: TransferNumber, planes: Planes) -> Option<(StationId, Picture)> {
+    /// Sends a picture on its way, if it is still the one to show and the glass is not proven to show it: with the
+    /// digest of the picture against which it may be sent as a difference.
+    fn dispatch(
+        &mut self,
+        now: Moment,
+        number: TransferNumber,
+        planes: Planes,
+    ) -> Option<(StationId, Picture, Option<Digest>)> {
         let under_way = self.under_way.as_ref().filter(|under_way| under_way.number == number)?;
         let (edition, key) = (under_way.edition, under_way.content.key);
         let wanted = |desired: &&mut Desired| (desired.edition, desired.content.key) == (edition, key);
@@ -572,9 +579,12 @@ impl Label {
         if self.is_in_sync() {
             return None;
         }
+        let base = self.base();
         let under_way = self.under_way.as_mut()?;
         under_way.stage = Stage::Sent { digest };
+        under_way.base = base;
         self.sent_at = Some(now);
-        Some((under_way.station.clone(), Picture { number, label: self.id, edition, lane, planes }))
+        let picture = Picture { number, label: self.id, edition, lane, planes, held: None };
+        Some((under_way.station.clone(), picture, base))
     }
 }

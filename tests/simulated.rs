@@ -326,12 +326,14 @@ struct Core {
     controller: Controller,
     renderer: Renderer,
     cancelled: usize,
+    /// The picture against which the last one may be a difference.
+    base: Option<Digest>,
 }
 
 impl Core {
     fn new() -> Self {
         let controller = Controller::new(settings(1), std::sync::Arc::new(Templates::embedded()), START);
-        let mut core = Self { controller, renderer: Renderer::new().unwrap(), cancelled: 0 };
+        let mut core = Self { controller, renderer: Renderer::new().unwrap(), cancelled: 0, base: None };
         let (template, unknown) = (None, UnknownSkus::Refuse);
         let register = LabelRequest::Register { label: label(0), panel: panel(0), position: Position::default() };
         let bind = LabelRequest::Bind { label: label(0), skus: vec![sku(0)], template, unknown };
@@ -373,7 +375,10 @@ impl Core {
         self.controller.handle(now, input);
         while let Some(output) = self.controller.poll_output() {
             match output {
-                Output::Send(_, picture) => sent.push(picture),
+                Output::Send(_, picture, base) => {
+                    self.base = base;
+                    sent.push(picture);
+                }
                 Output::Cancel(..) => self.cancelled += 1,
                 Output::Render { number, scene } => {
                     let planes = self.renderer.render(&scene).planes;
@@ -432,6 +437,46 @@ fn proven() -> (Core, Picture) {
 
 fn status(picture: &Picture, status: Status) -> HeadEvent {
     HeadEvent::Outcome { number: picture.number, outcome: Outcome::Status(status) }
+}
+
+#[test]
+fn a_difference_is_against_what_the_label_has_proven() {
+    let (mut core, older) = proven();
+    let newer = core.price(START, 2, "20.00").remove(0);
+    assert_eq!(core.base, Some(older.planes.digest()));
+    core.hear(START, status(&newer, Status::Delivered));
+    core.price(START, 3, "30.00");
+    assert_eq!(core.base, None, "it may show either");
+}
+
+#[test]
+fn a_refused_difference_is_followed_by_the_whole_picture_at_once() {
+    let (mut core, _) = proven();
+    let newer = core.price(START, 2, "20.00").remove(0);
+    let whole = core.hear(START, status(&newer, Status::Undecodable)).remove(0);
+    assert_eq!((&whole.planes, core.base, core.label().fault.clone()), (&newer.planes, None, None));
+    // The whole picture refused as well is a fault, and has to wait.
+    assert_eq!(core.hear(START, status(&whole, Status::Undecodable)), []);
+    assert!(core.label().fault.is_some());
+    let later = START + Duration::from_mins(2);
+    core.controller.handle_timeout(later);
+    let again = core.hear(later, HeadEvent::Present(label(0))).remove(0);
+    assert_eq!(core.base, None);
+    core.hear(later, status(&again, Status::Delivered));
+    core.hear(later, HeadEvent::CheckIn(check_in(again.edition, again.planes.digest())));
+    core.price(later, 3, "30.00");
+    assert_eq!(core.base, Some(again.planes.digest()), "it has proven a picture since");
+}
+
+#[test]
+fn a_label_that_forgot_its_picture_gets_the_whole_one() {
+    let mut shop = Shop::settled(ShopOptions { labels: 1, ..ShopOptions::default() });
+    shop.price(0, "12.00");
+    shop.fault(0, Some(Fault::Reset));
+    // Two wakes: one to refuse the difference, one to take the whole. A label at fault would wait for longer.
+    shop.settle(Duration::from_secs(25));
+    assert_eq!(shop.harness.world().counters().refused, 1);
+    shop.check_trace();
 }
 
 #[test]

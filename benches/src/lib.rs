@@ -3,6 +3,9 @@
 //! Run one with `cargo bench -p gondola-bench --bench NAME`. Each prints what it measures as it goes, and as its
 //! last line one JSON object with its figures. Machines differ and drift: compare figures of one run.
 
+pub mod corpus;
+pub mod learner;
+
 use std::time::{Duration, Instant};
 
 /// How long `work` takes, with what it makes.

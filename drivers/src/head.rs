@@ -70,6 +70,9 @@ pub struct Picture {
     pub lane: Lane,
     /// What the label is to show.
     pub planes: Planes,
+    /// What it is proven to show, so that only the difference need be sent; none when that is not known, or when
+    /// it has refused a difference.
+    pub held: Option<Planes>,
 }
 
 /// What a station can take now.
@@ -408,7 +411,7 @@ impl Head {
     /// Packs a picture that is in flight into the batch.
     fn pack(&mut self, now: Moment, picture: &Picture) {
         let open = self.open.as_mut().expect("a picture is packed in an open session");
-        let Some(packed) = encode::pack(&picture.planes, open.welcome.encodings) else {
+        let Some(packed) = encode::pack(&picture.planes, open.welcome.encodings, picture.held.as_ref()) else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };
         let encoding = packed.encoding;

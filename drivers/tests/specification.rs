@@ -1,6 +1,7 @@
 //! The specification's test vectors are what the code makes.
 
 use bytes::Bytes;
+use gondola_drivers::encode;
 use gondola_protocol::frame;
 use gondola_protocol::message::{
     CheckIn, Downlink, Encoding, Frame, Hello, Lane, Reason, Status, Transfer, Uplink, Welcome,
@@ -118,6 +119,21 @@ fn digests() {
     for id in ["bw-250x122", "bwr-296x128"] {
         check(&Planes::white(id.parse().expect("a panel")).digest().0);
     }
+}
+
+#[test]
+fn compact() {
+    let rows = [[0; 3], [0x3C, 0x42, 0x20], [0x42, 0x66, 0x20], [0x42, 0x5A, 0xE0], [0x3C, 0x42, 0x20]];
+    let colour = [[0xFF, 0xFF, 0xE0], [0, 0x42, 0], [0; 3], [0; 3], [0, 0, 0x20]];
+    let panel = "bwry-19x5".parse().expect("a panel");
+    let white = Planes::white(panel);
+    let p = Planes::new(panel, [rows, colour].concat().concat()).expect("a picture");
+    check(p.bytes());
+    check(&encode::compact::compact(&p));
+    check(&encode::compact::delta(&p, &white).expect("one panel"));
+    check(&encode::compact::delta(&white, &p).expect("one panel"));
+    check(&encode::compact::delta(&p, &p).expect("one panel"));
+    assert_eq!(encode::compact::compact(&Planes::white("bw-250x122".parse().expect("a panel"))), Bytes::new());
 }
 
 #[test]

@@ -346,7 +346,7 @@ impl Label {
 
     /// All of a picture has arrived.
     fn take(&mut self, now: Moment, offer: Offer, bytes: &[u8], air: &mut Air<'_>) {
-        let picture = decode(offer.encoding, bytes, self.panel()).ok().map(|planes| Picture {
+        let picture = decode(offer.encoding, bytes, &self.frame_buffer.planes).ok().map(|planes| Picture {
             digest: planes.digest(),
             planes,
             edition: offer.edition,

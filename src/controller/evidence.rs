@@ -191,6 +191,8 @@ impl Controller {
                     label.refuse(now);
                 }
             }
+            // It holds another picture than it had proven: the whole one follows at once.
+            Outcome::Status(Status::Undecodable) if sent.base.is_some() => label.refusals += 1,
             Outcome::Status(Status::Undecodable) => {
                 self.refused(now, id, "it could not decode its picture; replace it if this goes on");
             }

@@ -88,8 +88,9 @@ pub enum Output {
         /// What to draw.
         scene: Scene,
     },
-    /// Hand a picture to a base station.
-    Send(StationId, Picture),
+    /// Hand a picture to a base station, with the picture of this digest as the one that its label holds, where
+    /// that is still at hand.
+    Send(StationId, Picture, Option<Digest>),
     /// Tell a base station that a transfer is no longer wanted.
     Cancel(StationId, TransferNumber),
     /// Acknowledge feed messages to the broker.

@@ -98,6 +98,8 @@ pub struct UnderWay {
     pub edition: Edition,
     /// What it says.
     pub content: Content,
+    /// The picture that the label was proven to show when it was sent, against which it may be a difference.
+    pub base: Option<Digest>,
     /// How far it is.
     pub stage: Stage,
 }
@@ -263,6 +265,13 @@ impl Label {
             .or_else(|| sent.map(|sent| &sent.content))
             .or_else(|| reported.and_then(|reported| reported.content.as_ref()))
             .cloned()
+    }
+
+    /// The picture that the label certainly holds, so that the next may be sent as a difference: none while it may
+    /// show another, and none after a refusal until it has proven a picture again.
+    pub(crate) fn base(&self) -> Option<Digest> {
+        let is_certain = self.refusals == 0 && self.unproven.is_none();
+        self.reported.as_ref().filter(|_| is_certain).map(|reported| reported.digest)
     }
 
     /// The digests of every picture that this label wants, shows or may hold.

@@ -389,7 +389,7 @@ impl Store {
                 }
                 Output::KeepPictures(wanted) => self.keep_pictures(wanted),
                 Output::Render { number, scene } => self.render(number, scene),
-                Output::Send(station, picture) => self.submit(&station, picture),
+                Output::Send(station, picture, base) => self.submit(&station, picture, base),
                 Output::Cancel(station, number) => self.cancel(&station, number),
                 Output::Acknowledge(delivery) => {
                     // The feed has gone: the broker will send the message again.
@@ -470,8 +470,9 @@ impl Store {
         }
     }
 
-    fn submit(&mut self, station: &StationId, picture: Picture) {
+    fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>) {
         let number = picture.number;
+        let picture = Picture { held: base.and_then(|base| self.parts.pictures.get(&base)), ..picture };
         let handle = self.parts.stations.get(station);
         if handle.is_none_or(|handle| handle.try_order(StationOrder::Submit(picture)).is_err()) {
             self.controller.handle(self.parts.clock.now(), Input::Unsent(number));

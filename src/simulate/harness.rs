@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_drivers::head::{Head, HeadEvent, HeadOptions};
-use gondola_protocol::{LabelId, Moment, SessionId, StationId};
+use gondola_drivers::head::{Head, HeadEvent, HeadOptions, Picture};
+use gondola_protocol::{Digest, LabelId, Moment, Planes, SessionId, StationId};
 use gondola_simulator::world::{Observation, World, WorldOptions};
 
 use crate::catalog::SnapshotPart;
@@ -50,6 +50,8 @@ pub struct Harness {
     reconnects: BTreeMap<StationId, Moment>,
     world: World,
     renderer: Renderer,
+    /// Pictures by digest, as the store keeps them.
+    pictures: BTreeMap<Digest, Planes>,
     appended: u64,
     stored: u64,
     ticket: Ticket,
@@ -74,6 +76,7 @@ impl Harness {
             reconnects: BTreeMap::new(),
             world: World::new(world, start),
             renderer: Renderer::new()?,
+            pictures: BTreeMap::new(),
             appended: 0,
             stored: 0,
             ticket: 0,
@@ -270,11 +273,14 @@ impl Harness {
             }
             Output::Render { number, scene } => {
                 let planes = self.renderer.render(&scene).planes;
+                self.pictures.insert(planes.digest(), planes.clone());
                 self.controller.handle(now, Input::Rendered { number, planes });
             }
-            Output::Send(station, picture) => {
+            Output::Send(station, picture, base) => {
                 self.events.push(Event::Sent(now, station.clone(), picture.label));
                 let number = picture.number;
+                let held = base.and_then(|base| self.pictures.get(&base).cloned());
+                let picture = Picture { held, ..picture };
                 let accepted = self.heads.get_mut(&station).is_some_and(|head| head.submit(now, picture).is_ok());
                 if !accepted {
                     self.controller.handle(now, Input::Unsent(number));
@@ -289,8 +295,8 @@ impl Harness {
             Output::Publish(publication) => self.events.push(Event::Published(now, publication)),
             Output::Reload { facet, .. } => self.events.push(Event::Reload(now, facet)),
             Output::Notice(notice) => self.events.push(Event::Notice(now, notice.to_string())),
-            // There are neither sources nor a broker here.
-            Output::Acknowledge(_) | Output::Changed(_) | Output::KeepPictures(_) => {}
+            Output::KeepPictures(wanted) => self.pictures.retain(|digest, _| wanted.contains(digest)),
+            Output::Acknowledge(_) | Output::Changed(_) => {}
         }
     }
 }

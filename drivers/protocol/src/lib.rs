@@ -10,9 +10,11 @@
 //! | [`id`] | labels, stations, stores, editions and other small values |
 //! | [`panel`] | size and colours of a display |
 //! | [`planes`] | a picture as packed bitplanes, and its digest |
+//! | [`compact`] | the format and the trained weights of the compact encodings |
 //! | [`frame`] | COBS frames with CRC-32C over a byte stream |
 //! | [`message`] | what the frames say: the shelflink messages |
 
+pub mod compact;
 pub mod frame;
 pub mod id;
 pub mod message;

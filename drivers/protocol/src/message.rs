@@ -103,11 +103,15 @@ pub enum Encoding {
     Raw,
     /// Raw deflate (RFC 1951) with a window of at most 4 KiB.
     Deflate,
+    /// A whole picture, predicted pixel by pixel from a trained model: see [`crate::compact`].
+    Compact,
+    /// The same, predicted also from the picture that the label shows.
+    Delta,
 }
 
 impl Encoding {
     /// Every encoding, in the order of its wire code.
-    pub const ALL: [Self; 2] = [Self::Raw, Self::Deflate];
+    pub const ALL: [Self; 4] = [Self::Raw, Self::Deflate, Self::Compact, Self::Delta];
 
     /// The bit of this encoding in [`Welcome::encodings`].
     #[must_use]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use gondola_protocol::Planes;
 use gondola_protocol::message::Encoding;
 
+pub mod compact;
 pub mod deflate;
 
 /// A picture as a transfer carries it.
@@ -17,19 +18,36 @@ pub struct Packed {
     pub data: Bytes,
 }
 
-/// Packs `planes` in the smallest of the encodings whose bits `encodings` has (see
-/// [`Encoding::bit`]); between two of one size the lower code wins, so a tie goes to raw.
+type Pack = fn(&Planes) -> Bytes;
+
+/// The encodings that need nothing but the picture, in the order of their wire codes.
+const WHOLE: [(Encoding, Pack); 3] = [
+    (Encoding::Raw, |planes| planes.bytes().clone()),
+    (Encoding::Deflate, |planes| deflate::deflate(planes.bytes())),
+    (Encoding::Compact, compact::compact),
+];
+
+/// A delta of at most this share of the raw planes is not compared with other encodings: nothing saves much beside it,
+/// and a wave of price changes costs a fourth of the time.
+const DELTA_SHARE: usize = 32;
+
+/// Packs `planes` in the smallest of the encodings whose bits `encodings` has (see [`Encoding::bit`]); between
+/// two of one size the lower code wins, so a tie goes to raw. `held` is what the label is proven to show: without
+/// it there is no delta, and with it a delta that is small enough wins at once.
 ///
-/// None when it has no bit of an encoding that this version knows.
+/// None when it has no bit of an encoding that this version knows and can use.
 #[must_use]
-pub fn pack(planes: &Planes, encodings: u8) -> Option<Packed> {
-    let allowed = Encoding::ALL.into_iter().filter(|encoding| encodings & encoding.bit() != 0);
-    allowed
-        .map(|encoding| match encoding {
-            Encoding::Raw => Packed { encoding, data: planes.bytes().clone() },
-            Encoding::Deflate => Packed { encoding, data: deflate::deflate(planes.bytes()) },
-        })
-        .min_by_key(|packed| packed.data.len())
+pub fn pack(planes: &Planes, encodings: u8, held: Option<&Planes>) -> Option<Packed> {
+    let is_allowed = |encoding: Encoding| encodings & encoding.bit() != 0;
+    let held = held.filter(|_| is_allowed(Encoding::Delta));
+    let delta = held.and_then(|held| compact::delta(planes, held));
+    let delta = delta.map(|data| Packed { encoding: Encoding::Delta, data });
+    if delta.as_ref().is_some_and(|delta| delta.data.len() <= planes.bytes().len() / DELTA_SHARE) {
+        return delta;
+    }
+    let whole = WHOLE.into_iter().filter(|(encoding, _)| is_allowed(*encoding));
+    let whole = whole.map(|(encoding, pack)| Packed { encoding, data: pack(planes) });
+    whole.chain(delta).min_by_key(|packed| packed.data.len())
 }
 
 #[cfg(test)]
@@ -40,7 +58,7 @@ mod tests {
 
     #[track_caller]
     fn check(planes: &Planes, encodings: u8, expected: Option<Encoding>) {
-        assert_eq!(pack(planes, encodings).map(|packed| packed.encoding), expected);
+        assert_eq!(pack(planes, encodings, None).map(|packed| packed.encoding), expected);
     }
 
     #[test]
@@ -52,6 +70,26 @@ mod tests {
         check(&white, 0x80, None);
         let dot = Planes::new("bw-8x1".parse().unwrap(), vec![0x80]).unwrap();
         check(&dot, BOTH, Some(Encoding::Raw));
+    }
+
+    #[test]
+    fn a_delta_needs_a_picture_that_the_label_holds_and_a_station_that_passes_it_on() {
+        let all = Encoding::ALL.iter().fold(0, |bits, encoding| bits | encoding.bit());
+        let panel = "bwr-296x128".parse().unwrap();
+        let mut bytes = vec![0; 9_472];
+        bytes[3_000..3_020].copy_from_slice(b"any shape will do it");
+        let [white, shape] = [Planes::white(panel), Planes::new(panel, bytes).unwrap()];
+        let chosen = |encodings, held| pack(&shape, encodings, held).map(|packed| packed.encoding);
+        assert_eq!(chosen(all, Some(&shape)), Some(Encoding::Delta));
+        assert_eq!(chosen(all, None), Some(Encoding::Compact));
+        assert_eq!(chosen(all ^ Encoding::Delta.bit(), Some(&shape)), Some(Encoding::Compact));
+        assert_eq!(chosen(Encoding::Delta.bit(), Some(&white)), Some(Encoding::Delta));
+        assert_eq!(chosen(Encoding::Delta.bit(), None), None);
+        // A delta that is worth little is compared with the others.
+        let noise =
+            |seed: usize| (0..9_472).map(|at| u8::try_from(at * at % 251 * seed % 256).unwrap()).collect::<Vec<_>>();
+        let [noise, other] = [7, 9].map(|seed| Planes::new(panel, noise(seed)).unwrap());
+        assert_eq!(pack(&noise, all, Some(&other)).map(|packed| packed.encoding), Some(Encoding::Deflate));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(crate) fn picture(number: u32) -> Picture {
         edition: Edition(7),
         lane: Lane::Price,
         planes: Planes::white("bw-250x122".parse().unwrap()),
+        held: None,
     }
 }
 

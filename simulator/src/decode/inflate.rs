@@ -59,7 +59,7 @@ pub enum InflateError {
 /// See [`InflateError`].
 pub fn inflate(packed: &[u8], length_max: usize) -> Result<Vec<u8>, InflateError> {
     let mut bits = Bits { rest: packed, word: 0, count: 0 };
-    let mut out = Output { bytes: Vec::new(), length_max, ring: [0; WINDOW_BYTES] };
+    let mut out = Output { bytes: Vec::with_capacity(length_max), length_max, ring: [0; WINDOW_BYTES] };
     loop {
         let last = bits.take(1)? == 1;
         match bits.take(2)? {
