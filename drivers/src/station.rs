@@ -108,7 +108,8 @@ const fn headline(reason: &DownReason) -> &'static str {
         DownReason::NoConnection(_) | DownReason::NoWelcome { .. } => "did not answer",
         DownReason::Disconnected => "was lost",
         DownReason::Silent(_) | DownReason::GaveUp { .. } => "fell silent",
-        DownReason::WrongStation { .. } => "was not found",
+        DownReason::WrongStation { .. } | DownReason::Forged => "was not found",
+        DownReason::Refused(_) => "turned us away",
         DownReason::Version { .. } => "does not speak our version of shelflink",
     }
 }
@@ -329,7 +330,13 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 }
             }
             HeadEvent::Dropped(dropped) => debug!(%station, "{dropped}"),
-            HeadEvent::Room(_) | HeadEvent::CheckIn(_) | HeadEvent::Present(_) | HeadEvent::Outcome { .. } => {}
+            HeadEvent::Clock(report) => debug!(%station, ?report, "base station told its clock"),
+            HeadEvent::Room(_)
+            | HeadEvent::CheckIn(_)
+            | HeadEvent::Keeps { .. }
+            | HeadEvent::Present(_)
+            | HeadEvent::Firmware(..)
+            | HeadEvent::Outcome { .. } => {}
         }
     }
 

@@ -12,7 +12,9 @@
 //! | [`planes`] | a picture as packed bitplanes, and its digest |
 //! | [`frame`] | COBS frames with CRC-32C over a byte stream |
 //! | [`message`] | what the frames say: the shelflink messages |
+//! | [`auth`] | keyed sessions: keys, nonces and seals |
 
+pub mod auth;
 pub mod frame;
 pub mod id;
 pub mod message;
