@@ -66,6 +66,14 @@ impl Default for HeadOptions {
     }
 }
 
+impl HeadOptions {
+    /// The same for a serial line: 10 bits carry a byte.
+    #[must_use]
+    pub const fn at_baud(self, baud: u32) -> Self {
+        Self { bytes_per_second: baud / 10, ..self }
+    }
+}
+
 /// A picture on its way to a label, before it is packed for the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -443,8 +451,11 @@ impl Head {
                     self.end(reason);
                 }
             }
-            // It was read when the connection came.
-            Frame::Announce(_) => {}
+            Frame::Announce(station) => {
+                if let Err(reason) = self.session.handle_announce(&station) {
+                    self.end(reason);
+                }
+            }
             Frame::Data { session, sequence, body } => {
                 let body = self.open_in(now, session).and_then(|open| open.handle_data(sequence, body));
                 match body.map(|body| Uplink::decode(&body)) {

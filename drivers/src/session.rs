@@ -216,6 +216,12 @@ impl Session {
         if is_credible && self.is(id) { Err(DownReason::Refused(refusal)) } else { Ok(()) }
     }
 
+    /// Our station says that it has just started: so the session is over, unless anybody could have said that.
+    pub(crate) fn handle_announce(&self, station: &StationId) -> Result<(), DownReason> {
+        let is_credible = matches!(self.state, State::Open { .. }) && self.seal.is_none() && *station == self.station;
+        if is_credible { Err(DownReason::Refused(Refusal::UnknownSession)) } else { Ok(()) }
+    }
+
     /// Takes the seal off a payload, where there must be one.
     pub(crate) fn unseal(&self, payload: Bytes) -> Result<Bytes, Unsealed> {
         if is_unsealed(&payload) {

@@ -241,6 +241,9 @@ impl Station {
         self.started_at = now;
         if self.link != Link::Down {
             self.connect();
+            if self.options.version_max >= 2 {
+                self.send(Frame::Announce(self.options.id.clone()).encode());
+            }
         }
     }
 

@@ -149,6 +149,7 @@ fn the_station_tells_its_clock_and_its_credits() {
 fn a_station_that_was_restarted_says_that_it_knows_no_session() {
     let mut bench = Bench::speaking(2, shop(1, 0.0, 1));
     bench.world.reboot(bench.now, &bench.station);
+    assert_eq!(answer(&mut bench), Frame::Announce(bench.station.clone()));
     let body = Downlink::TimeSync(Moment::ZERO).encode();
     bench.raw(&Frame::Data { session: SessionId(1), sequence: SequenceNumber(0), body });
     assert_eq!(answer(&mut bench), Frame::Refused { session: SessionId(1), refusal: Refusal::UnknownSession });
