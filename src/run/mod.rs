@@ -5,6 +5,7 @@ pub mod broker;
 pub mod clock;
 pub mod feed;
 pub mod pictures;
+pub mod stations;
 pub mod store;
 pub mod telemetry;
 
@@ -14,8 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_drivers::head::{Counters, HeadEvent, HeadOptions};
-use gondola_drivers::{StationHandle, StationOptions, Transport};
+use gondola_drivers::StationHandle;
+use gondola_drivers::head::{Counters, HeadEvent};
 use gondola_protocol::{StationId, StoreId};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -37,6 +38,7 @@ use crate::web::{self, StoreInfo, Web};
 use clock::Clock;
 use feed::{Feed, FeedOptions};
 use pictures::Studio;
+use stations::{Entrance, StationError};
 use store::{Inbox, News, Store, StoreHandle, StoreParts};
 use telemetry::Telemetry;
 
@@ -72,6 +74,15 @@ pub enum StartError {
         /// Why.
         #[source]
         source: ViewError,
+    },
+    /// A base station cannot be driven.
+    #[error("cannot drive base station `{station}`")]
+    Station {
+        /// The base station.
+        station: StationId,
+        /// Why.
+        #[source]
+        source: StationError,
     },
     /// The fonts do not open.
     #[error("cannot start the render threads")]
@@ -118,6 +129,7 @@ impl StartError {
             Self::DataDir(error) => Some(error.hint().to_owned()),
             Self::Journal { source, .. } => Some(source.hint()),
             Self::View { source, .. } => Some(source.hint().to_owned()),
+            Self::Station { source, .. } => Some(source.hint().to_owned()),
             _ => None,
         }
     }
@@ -138,6 +150,7 @@ pub struct System {
     shutdown: CancellationToken,
     failed: CancellationToken,
     data_dir: DataDir,
+    entrance: Entrance,
 }
 
 impl System {
@@ -166,10 +179,11 @@ impl System {
             shutdown: CancellationToken::new(),
             failed: CancellationToken::new(),
             data_dir,
+            entrance: Entrance::default(),
         };
         let (safe, acknowledgements) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
         for store in &config.store {
-            system.start_store(store, Arc::clone(&templates), clock, studio.clone(), safe.clone())?;
+            system.start_store(store, Arc::clone(&templates), clock, studio.clone(), safe.clone()).await?;
         }
         let feed = Feed::new(
             FeedOptions {
@@ -198,7 +212,7 @@ impl System {
         });
     }
 
-    fn start_store(
+    async fn start_store(
         &mut self,
         config: &StoreConfig,
         templates: Arc<Templates>,
@@ -221,7 +235,7 @@ impl System {
             controller.replay(record.at, &record.entry);
         }
         tracing::info!(store = %id, journal = head.sequence, labels = controller.fleet().labels().count(), "store opened");
-        let stations = self.start_stations(config, clock, &inbox);
+        let stations = self.start_stations(config, clock, &inbox).await?;
         let parts = StoreParts { id: id.clone(), clock, journal, view, pictures, studio, stations, acknowledgements };
         let (store, handle) = Store::new(controller, parts, inbox);
         self.stores.push(handle);
@@ -263,12 +277,12 @@ impl System {
         Ok((writer, pictures))
     }
 
-    fn start_stations(
+    async fn start_stations(
         &mut self,
         config: &StoreConfig,
         clock: Clock,
         inbox: &Inbox,
-    ) -> BTreeMap<StationId, StationHandle> {
+    ) -> Result<BTreeMap<StationId, StationHandle>, StartError> {
         let (events, mut incoming) = mpsc::channel::<(StationId, HeadEvent)>(STATION_EVENTS_MAX);
         let news = inbox.news.clone();
         self.tracker.spawn(async move {
@@ -280,18 +294,13 @@ impl System {
         });
         let mut stations = BTreeMap::new();
         for station in &config.base_station {
-            let Some(address) = station.transport.tcp.clone() else { continue };
-            let options = StationOptions {
-                id: station.id.clone(),
-                transport: Transport::Tcp(address),
-                head: HeadOptions::default(),
-            };
+            let options = self.entrance.admit(station, &self.tracker, &self.shutdown).await?;
             let now = move || clock.now();
             let handle = gondola_drivers::spawn(options, &self.tracker, self.shutdown.clone(), now, events.clone());
             self.stations.insert((config.id.clone(), station.id.clone()), handle.clone());
             stations.insert(station.id.clone(), handle);
         }
-        stations
+        Ok(stations)
     }
 
     /// What the base stations' links have counted, by station.
