@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gondola_drivers::transport::{Incoming, Reception};
+use gondola_drivers::transport::{Incoming, Reception, Stream, TlsClient, TlsServer};
 use gondola_drivers::{
     Ahead, DownReason, HeadEvent, HeadOptions, Outcome, Picture, StationHandle, StationOptions, StationOrder,
     Transport, spawn,
@@ -20,6 +20,7 @@ use gondola_simulator::config::{BaseStationConfig, Config, LabelsConfig, RadioCo
 use gondola_simulator::{Fault, Handle, Serving};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,19 @@ enum Over {
     Pty,
     /// A stock Mosquitto.
     Mqtt,
+    /// TCP through TLS.
+    Tls,
+    /// The station connects to the controller through TLS.
+    DialInTls,
+    /// A Mosquitto that we reach through TLS.
+    MqttTls,
+}
+
+/// Which certificate we trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    TheStations,
+    Another,
 }
 
 /// What a shop is like.
@@ -51,11 +65,12 @@ struct Shop {
     loss: f64,
     station_key: Option<&'static str>,
     our_key: Option<&'static str>,
+    certificate: Whose,
 }
 
 impl Shop {
     const fn new(over: Over) -> Self {
-        Self { over, labels: 1, loss: 0.0, station_key: None, our_key: None }
+        Self { over, labels: 1, loss: 0.0, station_key: None, our_key: None, certificate: Whose::TheStations }
     }
 }
 
@@ -77,12 +92,18 @@ impl Stage {
         let (mut broker, mut config) = (None, BaseStationConfig::listening(front(), loopback()));
         config.key = shop.station_key.map(str::to_owned);
         let mut transport = None;
+        let certificate = Certificate::new();
         match shop.over {
-            Over::Tcp => {}
+            Over::Tcp | Over::Tls => {}
             Over::Memory => config.listen = None,
-            Over::DialIn => {
-                let reception = Reception::open("127.0.0.1:0", &tracker, shutdown.clone()).await.unwrap();
-                (config.listen, config.dial) = (None, Some(reception.address().to_string()));
+            Over::DialIn | Over::DialInTls => {
+                let tls = (shop.over == Over::DialInTls).then(|| certificate.server());
+                let reception = Reception::open("127.0.0.1:0", tls, &tracker, shutdown.clone()).await.unwrap();
+                let mut dial = reception.address();
+                if shop.over == Over::DialInTls {
+                    dial = certificate.forward(dial, Through::Client, &tracker, &shutdown).await;
+                }
+                (config.listen, config.dial) = (None, Some(dial.to_string()));
                 transport = Some(Transport::Incoming(reception.expect(front())));
             }
             Over::Pty => {
@@ -90,10 +111,13 @@ impl Stage {
                 (config.listen, config.pty) = (None, Some(path.clone()));
                 transport = Some(Transport::Serial { path: path.to_str().unwrap().to_owned(), baud: 921_600 });
             }
-            Over::Mqtt => {
-                let started = Broker::start(dir.path()).await;
-                let place = format!("mqtt://127.0.0.1:{}/shop/front", started.port);
-                transport = Some(Transport::Mqtt(place.parse().unwrap()));
+            Over::Mqtt | Over::MqttTls => {
+                let started = Broker::start(dir.path(), &certificate).await;
+                let [place, secure] = started.ports.map(|port| format!("mqtt://127.0.0.1:{port}/shop/front"));
+                transport = Some(match shop.over {
+                    Over::Mqtt => Transport::Mqtt(place.parse().unwrap(), None),
+                    _ => Transport::Mqtt(secure.parse().unwrap(), Some(certificate.client())),
+                });
                 (config.listen, config.mqtt, broker) = (None, Some(place), Some(started));
             }
         }
@@ -104,6 +128,14 @@ impl Stage {
         tracker.spawn(async move { running.await.unwrap() });
         let transport = match (transport, address) {
             (Some(transport), _) => transport,
+            (None, Some(address)) if shop.over == Over::Tls => {
+                let secure = certificate.forward(address, Through::Server, &tracker, &shutdown).await;
+                let trusted = match shop.certificate {
+                    Whose::TheStations => certificate.client(),
+                    Whose::Another => Certificate::new().client(),
+                };
+                Transport::Tls(secure.to_string(), trusted)
+            }
             (None, Some(address)) => Transport::Tcp(address.to_string()),
             (None, None) => memory(&handle, &tracker),
         };
@@ -152,6 +184,65 @@ impl Stage {
         self.shutdown.cancel();
         self.tracker.close();
         timeout(PATIENCE, self.tracker.wait()).await.expect("every task ends");
+    }
+}
+
+/// Which end of TLS a forwarder is.
+#[derive(Clone, Copy)]
+enum Through {
+    Client,
+    Server,
+}
+
+/// A certificate for loopback that is its own authority.
+struct Certificate {
+    certificate: String,
+    key: String,
+}
+
+impl Certificate {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    fn client(&self) -> TlsClient {
+        TlsClient::trusting(self.certificate.as_bytes()).unwrap()
+    }
+
+    fn server(&self) -> TlsServer {
+        TlsServer::showing(self.certificate.as_bytes(), self.key.as_bytes()).unwrap()
+    }
+
+    /// Takes connections in and passes them on, one side of them through TLS: the simulator knows none.
+    async fn forward(
+        &self,
+        to: SocketAddr,
+        through: Through,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server, tasks, stop) = (self.client(), self.server(), tracker.clone(), shutdown.clone());
+        let accept = async move {
+            while let Ok((incoming, _)) = listener.accept().await {
+                let (client, server) = (client.clone(), server.clone());
+                let pass_on = async move {
+                    let outgoing = TcpStream::connect(to).await.ok()?;
+                    let (mut incoming, mut outgoing): (Stream, Stream) = match through {
+                        Through::Server => (server.wrap(incoming).await.ok()?, Box::new(outgoing)),
+                        Through::Client => {
+                            (Box::new(incoming), client.wrap(&to.to_string(), Box::new(outgoing)).await.ok()?)
+                        }
+                    };
+                    tokio::io::copy_bidirectional(&mut incoming, &mut outgoing).await.ok()
+                };
+                tasks.spawn(stop.clone().run_until_cancelled_owned(pass_on));
+            }
+        };
+        tracker.spawn(shutdown.clone().run_until_cancelled_owned(accept));
+        address
     }
 }
 
@@ -366,11 +457,27 @@ over!(tcp, Over::Tcp);
 over!(dial_in, Over::DialIn);
 over!(pty, Over::Pty);
 over!(mqtt, Over::Mqtt);
+over!(tls, Over::Tls);
+over!(dial_in_tls, Over::DialInTls);
+over!(mqtt_tls, Over::MqttTls);
+
+#[tokio::test]
+async fn a_station_with_another_certificate_is_not_spoken_to() {
+    let mut stage = Stage::open(Shop { certificate: Whose::Another, ..Shop::new(Over::Tls) }).await;
+    let down = stage.wait_for(|event| match event {
+        HeadEvent::Down(reason) => Some(reason.to_string()),
+        HeadEvent::Up(_) => panic!("it opened"),
+        _ => None,
+    });
+    let reason = down.await;
+    assert!(reason.contains("certificate"), "{reason}");
+    stage.close().await;
+}
 
 #[tokio::test]
 async fn a_stranger_that_comes_in_is_turned_away_and_counted() {
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    let reception = Reception::open("127.0.0.1:0", &tracker, shutdown.clone()).await.unwrap();
+    let reception = Reception::open("127.0.0.1:0", None, &tracker, shutdown.clone()).await.unwrap();
     let _expected = reception.expect("back".parse().unwrap());
     let mut config = BaseStationConfig::listening(front(), loopback());
     (config.listen, config.dial) = (None, Some(reception.address().to_string()));
@@ -388,24 +495,32 @@ async fn a_stranger_that_comes_in_is_turned_away_and_counted() {
     timeout(PATIENCE, tracker.wait()).await.expect("every task ends");
 }
 
-/// A stock Mosquitto on loopback.
+/// Mosquitto on loopback: a stock listener, and one with TLS.
 struct Broker {
-    port: u16,
+    ports: [u16; 2],
     process: Child,
 }
 
 impl Broker {
-    /// Starts it, again on another port if somebody was faster.
-    async fn start(dir: &Path) -> Self {
+    /// Starts it, again on other ports if somebody was faster.
+    async fn start(dir: &Path, certificate: &Certificate) -> Self {
+        let path = |name: &str| dir.join(name).display().to_string();
+        std::fs::write(path("broker.pem"), &certificate.certificate).unwrap();
+        std::fs::write(path("broker.key"), &certificate.key).unwrap();
         for _ in 0..10 {
-            let port = TcpListener::bind(loopback()).unwrap().local_addr().unwrap().port();
-            let file = dir.join("mosquitto.conf");
-            std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
+            let ports = [0; 2].map(|_| TcpListener::bind(loopback()).unwrap().local_addr().unwrap().port());
+            let [stock, secure] = ports;
+            let (certificate, key) = (path("broker.pem"), path("broker.key"));
+            let config = format!(
+                "listener {stock} 127.0.0.1\nlistener {secure} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n\
+                 allow_anonymous true\nuser root\n"
+            );
+            std::fs::write(path("mosquitto.conf"), config).unwrap();
             let mut command = Command::new(program());
-            let process = command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-            let mut broker = Self { port, process: process.expect("mosquitto is installed") };
+            let process = command.arg("-c").arg(path("mosquitto.conf")).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut broker = Self { ports, process: process.spawn().expect("mosquitto is installed") };
             let listening = async {
-                while tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+                while TcpStream::connect((Ipv4Addr::LOCALHOST, secure)).await.is_err() {
                     if broker.process.try_wait().unwrap().is_some() {
                         return false;
                     }
@@ -417,7 +532,7 @@ impl Broker {
                 return broker;
             }
         }
-        panic!("ten free ports were taken by others");
+        panic!("ten times two free ports were taken by others");
     }
 }
 

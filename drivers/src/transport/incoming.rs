@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::Stream;
+use super::{Stream, TlsServer};
 
 /// A station that connects says its name within this time.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(5);
@@ -81,6 +81,7 @@ pub struct Reception {
 /// What the port's tasks share.
 #[derive(Debug, Default)]
 struct Desk {
+    tls: Option<TlsServer>,
     /// Who is expected.
     guests: Mutex<BTreeMap<StationId, mpsc::Sender<Stream>>>,
     /// Who was turned away and named in the log.
@@ -89,13 +90,19 @@ struct Desk {
 }
 
 impl Reception {
-    /// Opens a port, until `shutdown`. Port 0 takes a free one.
+    /// Opens a port, until `shutdown`, for streams through TLS or not. Port 0 takes a free one.
     ///
     /// # Errors
     /// The system's.
-    pub async fn open(address: &str, tasks: &TaskTracker, shutdown: CancellationToken) -> io::Result<Self> {
+    pub async fn open(
+        address: &str,
+        tls: Option<TlsServer>,
+        tasks: &TaskTracker,
+        shutdown: CancellationToken,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let reception = Self { address: listener.local_addr()?, desk: Arc::default() };
+        let desk = Arc::new(Desk { tls, ..Desk::default() });
+        let reception = Self { address: listener.local_addr()?, desk };
         tasks.spawn(accept(listener, Arc::clone(&reception.desk), tasks.clone(), shutdown));
         Ok(reception)
     }
@@ -154,20 +161,16 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, tasks: TaskTracker, shut
 }
 
 /// Reads who it is and hands the stream to its task.
-async fn receive(desk: &Desk, mut stream: TcpStream, peer: SocketAddr) {
-    // Frames are whole messages already: waiting to join them only delays acks.
-    let named = match stream.set_nodelay(true) {
-        Ok(()) => timeout(ANNOUNCE_WAIT, announcement(&mut stream)).await.ok().flatten(),
-        Err(_) => None,
-    };
-    let Some(station) = named else {
+async fn receive(desk: &Desk, stream: TcpStream, peer: SocketAddr) {
+    let named = timeout(ANNOUNCE_WAIT, announced(desk.tls.as_ref(), stream)).await.ok().flatten();
+    let Some((station, stream)) = named else {
         desk.strangers.fetch_add(1, Ordering::Relaxed);
         debug!(%peer, "a connection without a base station's name was closed");
         return;
     };
     let guest = lock(&desk.guests).get(&station).cloned();
     match guest {
-        Some(guest) if guest.try_send(Box::new(stream)).is_ok() => {}
+        Some(guest) if guest.try_send(stream).is_ok() => {}
         Some(_) => debug!(%station, %peer, "the base station's older connection still stands"),
         None => {
             desk.strangers.fetch_add(1, Ordering::Relaxed);
@@ -180,8 +183,20 @@ async fn receive(desk: &Desk, mut stream: TcpStream, peer: SocketAddr) {
     }
 }
 
+/// The station behind a connection, with the stream behind its announcement.
+async fn announced(tls: Option<&TlsServer>, stream: TcpStream) -> Option<(StationId, Stream)> {
+    // Frames are whole messages already: waiting to join them only delays acks.
+    stream.set_nodelay(true).ok()?;
+    let mut stream: Stream = match tls {
+        Some(tls) => tls.wrap(stream).await.ok()?,
+        None => Box::new(stream),
+    };
+    let station = announcement(&mut stream).await?;
+    Some((station, stream))
+}
+
 /// The first frame, if it is an announcement.
-async fn announcement(stream: &mut TcpStream) -> Option<StationId> {
+async fn announcement(stream: &mut Stream) -> Option<StationId> {
     let mut decoder = FrameDecoder::default();
     let mut found = None;
     for _ in 0..ANNOUNCE_BYTES_MAX {

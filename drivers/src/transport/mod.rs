@@ -10,9 +10,11 @@ pub mod incoming;
 pub mod mqtt;
 mod serial;
 mod tcp;
+pub mod tls;
 
 pub use incoming::{Incoming, Reception};
 pub use mqtt::MqttTopic;
+pub use tls::{TlsClient, TlsServer};
 
 /// Bytes both ways.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -27,6 +29,8 @@ pub type Stream = Box<dyn ByteStream>;
 pub enum Transport {
     /// We connect to it over TCP, at `host:port`.
     Tcp(String),
+    /// The same through TLS; the certificate must be for `host`.
+    Tls(String, TlsClient),
     /// It connects to us, or somebody in this process hands us its streams.
     Incoming(Incoming),
     /// It hangs on a serial line.
@@ -36,8 +40,8 @@ pub enum Transport {
         /// Bits per second; 8 data bits, no parity, 1 stop bit.
         baud: u32,
     },
-    /// It is a client of an MQTT broker.
-    Mqtt(MqttTopic),
+    /// It is a client of an MQTT broker, to which we connect through TLS or not.
+    Mqtt(MqttTopic, Option<TlsClient>),
 }
 
 impl Transport {
@@ -48,9 +52,10 @@ impl Transport {
     pub(crate) async fn connect(&mut self, tasks: &TaskTracker) -> io::Result<Stream> {
         match self {
             Self::Tcp(address) => tcp::connect(address).await,
+            Self::Tls(address, tls) => tcp::connect_tls(address, tls).await,
             Self::Incoming(incoming) => incoming.next().await,
             Self::Serial { path, baud } => serial::open(path, *baud),
-            Self::Mqtt(topic) => topic.connect(tasks).await,
+            Self::Mqtt(topic, tls) => topic.connect(tls.as_ref(), tasks).await,
         }
     }
 }
@@ -58,10 +63,10 @@ impl Transport {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => f.write_str(address),
+            Self::Tcp(address) | Self::Tls(address, _) => f.write_str(address),
             Self::Incoming(incoming) => incoming.fmt(f),
             Self::Serial { path, .. } => f.write_str(path),
-            Self::Mqtt(topic) => topic.fmt(f),
+            Self::Mqtt(topic, _) => topic.fmt(f),
         }
     }
 }

@@ -7,16 +7,20 @@
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rumqttc::{AsyncClient, ClientError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, SubscribeReasonCode};
+use rumqttc::{
+    AsyncClient, ClientError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, SubscribeReasonCode,
+    TlsConfiguration,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::Stream;
+use super::{Stream, TlsClient};
 
 /// Longer than any broker takes to answer a connection and a subscription.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -79,10 +83,13 @@ impl fmt::Display for MqttTopic {
 
 impl MqttTopic {
     /// Connects to the broker and subscribes. Whether the station is there, its welcome tells.
-    pub(super) async fn connect(&self, tasks: &TaskTracker) -> io::Result<Stream> {
+    pub(super) async fn connect(&self, tls: Option<&TlsClient>, tasks: &TaskTracker) -> io::Result<Stream> {
         // Two controllers that drive one station would take turns; with one name the broker keeps one of them.
         let mut options = MqttOptions::new(format!("gondola/{}", self.topic), &self.host, self.port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_max_packet_size(PACKET_MAX, PACKET_MAX);
+        if let Some(TlsClient(config)) = tls {
+            options.set_transport(rumqttc::Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(config))));
+        }
         let (client, mut events) = AsyncClient::new(options, REQUESTS_MAX);
         let up = format!("{}/up", self.topic);
         client.try_subscribe(up, QoS::AtMostOnce).map_err(io::Error::other)?;
