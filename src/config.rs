@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use gondola_drivers::transport::MqttTopic;
 use gondola_protocol::{StationId, StoreId};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub use reload::{ReloadConfig, SourceUrl};
 
 /// Problems that are reported at once; a file with more of them is read again after these are mended.
 const PROBLEMS_MAX: usize = 20;
+
+/// Speeds of a serial line: below, a picture takes minutes; above, no adapter follows.
+const BAUDS: std::ops::RangeInclusive<u32> = 9_600..=4_000_000;
 
 /// What `gondola run` works by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -182,7 +186,7 @@ pub struct StationConfig {
     pub driver: Driver,
     /// How it is reached.
     pub transport: Transport,
-    /// Not built yet.
+    /// A file with the station's key, 64 hexadecimal digits. With one, only the station that has it is driven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
 }
@@ -204,16 +208,16 @@ pub struct Transport {
     /// `host:port` to connect to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
-    /// Not built yet.
+    /// `address:port` to which it connects; several stations may share one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
-    /// Not built yet.
+    /// The system's name of a serial line, for example `/dev/ttyUSB0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
-    /// Not built yet.
+    /// Speed of the serial line, 115,200 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baud: Option<u32>,
-    /// Not built yet.
+    /// `mqtt://host:port/topic`: the station hears `topic/down` and speaks on `topic/up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<String>,
 }
@@ -331,18 +335,33 @@ impl StoreConfig {
 
 impl StationConfig {
     fn check(&self, name: &str, problems: &mut Vec<String>) {
-        let transport = &self.transport;
+        let Transport { tcp, listen, serial, baud, mqtt } = &self.transport;
         not_built(&format!("{name}: driver `openepaperlink`"), self.driver == Driver::Openepaperlink, problems);
-        not_built(&format!("{name}: transport `listen`"), transport.listen.is_some(), problems);
-        not_built(&format!("{name}: transport `serial`"), transport.serial.is_some(), problems);
-        not_built(&format!("{name}: transport `mqtt`"), transport.mqtt.is_some(), problems);
-        not_built(&format!("{name}: key_file"), self.key_file.is_some(), problems);
-        let other = transport.listen.is_some() || transport.serial.is_some() || transport.mqtt.is_some();
-        match &transport.tcp {
-            Some(address) if !address.contains(':') => {
-                problems.push(format!("{name}: tcp `{address}` is not `host:port`"));
+        let ways = [tcp, listen, serial, mqtt].into_iter().flatten().count();
+        if ways != 1 {
+            problems
+                .push(format!("{name}: transport has {ways} of `tcp`, `listen`, `serial` and `mqtt`; it needs one"));
+        }
+        if let Some(address) = tcp.as_ref().filter(|address| !address.contains(':')) {
+            problems.push(format!("{name}: tcp `{address}` is not `host:port`"));
+        }
+        match listen.as_ref().map(|address| (address, address.parse::<SocketAddr>())) {
+            Some((address, Err(_))) => problems.push(format!("{name}: listen `{address}` is not `address:port`")),
+            Some((address, Ok(parsed))) if !parsed.ip().is_loopback() && self.key_file.is_none() => {
+                problems.push(format!(
+                    "{name}: listen `{address}` can be reached by others, who could say that they are it; add key_file"
+                ))
             }
-            None if !other => problems.push(format!("{name}: transport has no address; use {{ tcp = \"host:port\" }}")),
+            _ => {}
+        }
+        if let Some(Err(error)) = mqtt.as_ref().map(|place| place.parse::<MqttTopic>()) {
+            problems.push(format!("{name}: mqtt {error}"));
+        }
+        match (serial, baud) {
+            (None, Some(_)) => problems.push(format!("{name}: baud is for `serial` alone; remove it")),
+            (Some(_), Some(baud)) if !BAUDS.contains(baud) => {
+                problems.push(format!("{name}: baud {baud} is not {} to {}", BAUDS.start(), BAUDS.end()));
+            }
             _ => {}
         }
     }
@@ -468,9 +487,20 @@ transport = { tcp = "127.0.0.1:7001" }
             |good| good.replace("mqtt://127.0.0.1:1883\"", "embedded\"\nusername = \"gondola\""),
             &["feed.username is for a broker with users; the embedded one has none, remove it"],
         );
+        let transport = |other: &'static str| move |good: &str| good.replace("tcp = \"127.0.0.1:7001\"", other);
         check(
-            |good| good.replace("tcp = ", "serial = "),
-            &["base station `front`: transport `serial` is not built in this version; remove it"],
+            transport("serial = \"/dev/ttyUSB0\", mqtt = \"mqtt://broker/front\""),
+            &["base station `front`: transport has 2 of `tcp`, `listen`, `serial` and `mqtt`; it needs one"],
+        );
+        check(
+            transport("serial = \"/dev/ttyUSB0\", baud = 300"),
+            &["base station `front`: baud 300 is not 9600 to 4000000"],
+        );
+        check(transport("mqtt = \"broker\""), &["base station `front`: mqtt `broker` is not `mqtt://host:port/topic`"]);
+        check(
+            transport("listen = \"0.0.0.0:7000\""),
+            &["base station `front`: listen `0.0.0.0:7000` can be reached by others, who could say that they are it; \
+                 add key_file"],
         );
         check(
             |good| format!("{good}\n[web]\nlisten = \"0.0.0.0:80\"\n"),

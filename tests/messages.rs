@@ -77,7 +77,7 @@ fn bytes_that_are_no_frame() {
     check_stream(&[2, 7, 0], "frame of 1 bytes dropped: it is too short to hold a checksum");
     let mut unknown = Vec::new();
     frame::encode(&[0x7F, 1, 2], &mut unknown);
-    check_stream(&unknown, "message dropped: kind 0x7f is not one of version 1");
+    check_stream(&unknown, "message dropped: kind 0x7f is not one of version 2");
 }
 
 #[test]

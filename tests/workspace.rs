@@ -28,7 +28,7 @@ const SIMULATOR: &str = "gondola-simulator";
 const PROTOCOL: &str = "gondola-protocol";
 
 /// Crates of sockets, files and tasks.
-const OUTSIDE: [&str; 14] = [
+const OUTSIDE: [&str; 16] = [
     "async-std",
     "axum",
     "futures",
@@ -42,6 +42,8 @@ const OUTSIDE: [&str; 14] = [
     "smol",
     "socket2",
     "tokio",
+    "tokio-rustls",
+    "tokio-serial",
     "tokio-util",
 ];
 

@@ -1,16 +1,29 @@
-//! Collects pictures into batch messages by count, bytes and linger.
+//! Collects pictures into batch messages by count, bytes and linger, in three lanes with guaranteed shares.
 //!
 //! It never sends and never decides whether a station has room.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use gondola_protocol::message::{BATCH_OVERHEAD, DATA_OVERHEAD, Transfer};
+use gondola_protocol::message::{BATCH_OVERHEAD, DATA_OVERHEAD, Lane, Staged, Transfer};
 use gondola_protocol::{Moment, TransferNumber};
 
 /// Most transfers in one batch message: with typical pictures of 1 to 2 KiB a frame that a serial line
 /// at 115,200 baud carries in about two seconds, so an urgent message never waits longer for its turn.
 pub const TRANSFERS_MAX: usize = 16;
+
+/// Whose turn it is, over and over: half of the places for who stands before a label, three eighths for prices,
+/// one eighth for the rest. A lane that has nothing leaves its turn to the most urgent one that has.
+const TURNS: [Lane; 8] = [
+    Lane::Interactive,
+    Lane::Price,
+    Lane::Interactive,
+    Lane::Routine,
+    Lane::Interactive,
+    Lane::Price,
+    Lane::Interactive,
+    Lane::Price,
+];
 
 /// A transfer that fits no frame of its station.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,76 +34,112 @@ pub struct Oversize {
     pub bytes_max: usize,
 }
 
-/// Transfers that wait for company, in the order in which they came.
+/// What a batch message is made of.
+pub trait Item {
+    /// Bytes in a message beside the transfer's data.
+    const OVERHEAD: usize;
+
+    /// The transfer in it.
+    fn transfer(&self) -> &Transfer;
+}
+
+impl Item for Transfer {
+    const OVERHEAD: usize = Self::OVERHEAD;
+
+    fn transfer(&self) -> &Transfer {
+        self
+    }
+}
+
+impl Item for Staged {
+    const OVERHEAD: usize = Self::OVERHEAD + Transfer::OVERHEAD;
+
+    fn transfer(&self) -> &Transfer {
+        &self.transfer
+    }
+}
+
+/// Transfers that wait for company, in each lane in the order in which they came.
 ///
 /// Its length is bounded by its owner, who lets in no more than the station has room for.
 #[derive(Debug)]
-pub struct Batch {
+pub struct Batch<T> {
     linger: Duration,
     /// Bytes that one message has for transfers.
     capacity: usize,
-    waiting: VecDeque<(Moment, Transfer)>,
+    /// By the lane's code.
+    lanes: [VecDeque<(Moment, T)>; Lane::ALL.len()],
+    /// Index in [`TURNS`] of the next place.
+    turn: usize,
 }
 
-impl Batch {
+impl<T: Item> Batch<T> {
     /// For a station that takes frames of `payload_max` bytes.
     #[must_use]
     pub fn new(linger: Duration, payload_max: usize) -> Self {
-        Self { linger, capacity: payload_max - DATA_OVERHEAD - BATCH_OVERHEAD, waiting: VecDeque::new() }
+        Self { linger, capacity: payload_max - DATA_OVERHEAD - BATCH_OVERHEAD, lanes: Default::default(), turn: 0 }
     }
 
     /// Adds a transfer.
     ///
     /// # Errors
     /// It fits no message, not even alone; the others are untouched.
-    pub fn push(&mut self, now: Moment, transfer: Transfer) -> Result<(), Oversize> {
-        if cost(&transfer) > self.capacity {
-            return Err(Oversize { bytes: transfer.data.len(), bytes_max: self.capacity - Transfer::OVERHEAD });
+    pub fn push(&mut self, now: Moment, item: T) -> Result<(), Oversize> {
+        let (lane, bytes) = (item.transfer().lane, item.transfer().data.len());
+        if cost(&item) > self.capacity {
+            return Err(Oversize { bytes, bytes_max: self.capacity - T::OVERHEAD });
         }
-        self.waiting.push_back((now, transfer));
+        self.lanes[lane as usize].push_back((now, item));
         Ok(())
     }
 
     /// Takes a transfer out again; none when it is not waiting here (any more).
-    pub fn remove(&mut self, number: TransferNumber) -> Option<Transfer> {
-        let at = self.waiting.iter().position(|(_, transfer)| transfer.number == number)?;
-        self.waiting.remove(at).map(|(_, transfer)| transfer)
+    pub fn remove(&mut self, number: TransferNumber) -> Option<T> {
+        self.lanes.iter_mut().find_map(|lane| {
+            let at = lane.iter().position(|(_, item)| item.transfer().number == number)?;
+            lane.remove(at).map(|(_, item)| item)
+        })
     }
 
     /// When the next message is ready: at once with a full one, else when the oldest has lingered.
     #[must_use]
     pub fn ready_at(&self) -> Option<Moment> {
-        let (since, _) = self.waiting.front()?;
-        let ready = self.front() == TRANSFERS_MAX || self.front() < self.waiting.len();
-        Some(if ready { *since } else { *since + self.linger })
+        let since = self.lanes.iter().filter_map(|lane| lane.front()).map(|(since, _)| *since).min()?;
+        let (taken, waiting) = (self.places().len(), self.lanes.iter().map(VecDeque::len).sum::<usize>());
+        Some(if taken == TRANSFERS_MAX || taken < waiting { since } else { since + self.linger })
     }
 
     /// The next message's transfers, if it is ready.
-    pub fn take(&mut self, now: Moment) -> Option<Vec<Transfer>> {
+    pub fn take(&mut self, now: Moment) -> Option<Vec<T>> {
         if self.ready_at()? > now {
             return None;
         }
-        let front = self.front();
-        Some(self.waiting.drain(..front).map(|(_, transfer)| transfer).collect())
+        let places = self.places();
+        self.turn = (self.turn + places.len()) % TURNS.len();
+        Some(places.into_iter().filter_map(|lane| self.lanes[lane].pop_front()).map(|(_, item)| item).collect())
     }
 
-    /// How many of the waiting transfers the next message holds.
-    fn front(&self) -> usize {
-        let mut bytes = 0;
-        self.waiting
-            .iter()
-            .take(TRANSFERS_MAX)
-            .take_while(|(_, transfer)| {
-                bytes += cost(transfer);
-                bytes <= self.capacity
-            })
-            .count()
+    /// The lanes whose fronts make the next message, place by place.
+    fn places(&self) -> Vec<usize> {
+        let (mut places, mut taken, mut bytes) = (Vec::new(), [0; Lane::ALL.len()], 0);
+        while places.len() < TRANSFERS_MAX {
+            let own = TURNS[(self.turn + places.len()) % TURNS.len()] as usize;
+            let next = |lane: usize| Some((lane, self.lanes[lane].get(taken[lane])?));
+            let Some((lane, (_, item))) = next(own).or_else(|| (0..taken.len()).find_map(next)) else { break };
+            bytes += cost(item);
+            if bytes > self.capacity {
+                break;
+            }
+            taken[lane] += 1;
+            places.push(lane);
+        }
+        places
     }
 }
 
 /// Bytes of a message that a transfer takes.
-fn cost(transfer: &Transfer) -> usize {
-    Transfer::OVERHEAD + transfer.data.len()
+fn cost<T: Item>(item: &T) -> usize {
+    T::OVERHEAD + item.transfer().data.len()
 }
 
 #[cfg(test)]
@@ -117,7 +166,7 @@ mod tests {
         }
     }
 
-    fn batch(transfers: impl IntoIterator<Item = Transfer>) -> Batch {
+    fn batch(transfers: impl IntoIterator<Item = Transfer>) -> Batch<Transfer> {
         let mut batch = Batch::new(LINGER, 1_024);
         for transfer in transfers {
             batch.push(Moment::ZERO, transfer).unwrap();
@@ -127,7 +176,7 @@ mod tests {
 
     /// The numbers in the next message at a moment.
     #[track_caller]
-    fn check(batch: &mut Batch, millis: u64, expected: &[u32]) {
+    fn check(batch: &mut Batch<Transfer>, millis: u64, expected: &[u32]) {
         let taken = batch.take(Moment::from_millis(millis)).unwrap_or_default();
         assert_eq!(taken.iter().map(|transfer| transfer.number.0).collect::<Vec<_>>(), expected);
     }
@@ -164,6 +213,26 @@ mod tests {
         let mut batch = batch([transfer(1, 965)]);
         assert_eq!(batch.push(Moment::ZERO, transfer(2, 966)), Err(Oversize { bytes: 966, bytes_max: 965 }));
         check(&mut batch, 20, &[1]);
+    }
+
+    #[test]
+    fn every_lane_has_its_share_and_leaves_what_it_does_not_need() {
+        let lanes = |lanes: &[Lane]| {
+            let mut batch =
+                batch((0..).zip(lanes).map(|(number, lane)| Transfer { lane: *lane, ..transfer(number, 1) }));
+            let mut order = Vec::new();
+            while let Some(taken) = batch.take(Moment::from_millis(20)) {
+                order.extend(taken.iter().map(|transfer| transfer.lane));
+            }
+            order
+        };
+        let all: Vec<Lane> = Lane::ALL.iter().flat_map(|lane| [*lane; 40]).collect();
+        let order = lanes(&all);
+        for share in order[..72].chunks(8) {
+            let count = |lane| share.iter().filter(|other| **other == lane).count();
+            assert_eq!(Lane::ALL.map(count), [4, 3, 1], "{share:?}");
+        }
+        assert_eq!(lanes(&[Lane::Routine, Lane::Routine, Lane::Price]), [Lane::Price, Lane::Routine, Lane::Routine]);
     }
 
     #[test]

@@ -3,25 +3,28 @@
 //!
 //! It never touches a socket or a clock, never reconnects and never decides what a label should show.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod open;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gondola_protocol::auth::StationKey;
 use gondola_protocol::frame::{FrameDecoder, FrameError};
-use gondola_protocol::message::{CheckIn, Downlink, Encoding, Frame, Lane, MessageError, Status, Transfer};
-use gondola_protocol::message::{Uplink, Welcome};
+use gondola_protocol::message::{
+    Action, CheckIn, Encoding, Firmware, Frame, Lane, MessageError, Report, Slot, Staged, Status, Transfer, Uplink,
+    VERSION_MAX, Welcome,
+};
 use gondola_protocol::{Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
 
-use crate::batch::Batch;
+pub use crate::clock::ClockReport;
 use crate::encode;
-use crate::link::{Link, LinkOptions, TIMEOUTS_MAX};
-use crate::session::{DownReason, Opened, Session, SessionOptions};
+use crate::link::TIMEOUTS_MAX;
+use crate::session::{DownReason, Opened, Session, SessionOptions, Unsealed};
+use open::Open;
 
 /// How often a station is told the time: its clock, at 20 ppm, is then off by 12 ms at most.
 pub const TIME_SYNC_PERIOD: Duration = Duration::from_secs(600);
-
-/// Most cancels in one message: they fit a frame of 1,024 bytes, the smallest that a station may ask for.
-const CANCELS_MAX: usize = 250;
 
 /// How a head behaves on its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,10 @@ pub struct HeadOptions {
     pub linger: Duration,
     /// Silence after which the connection is dropped.
     pub silence_max: Duration,
+    /// Highest version of shelflink that is offered.
+    pub version_max: u8,
+    /// The station's key: with one, only a station that has it too is driven.
+    pub key: Option<StationKey>,
 }
 
 impl Default for HeadOptions {
@@ -53,7 +60,17 @@ impl Default for HeadOptions {
             linger: Duration::from_millis(20),
             // Three keep-alives of a station.
             silence_max: Duration::from_secs(45),
+            version_max: VERSION_MAX,
+            key: None,
         }
+    }
+}
+
+impl HeadOptions {
+    /// The same for a serial line: 10 bits carry a byte.
+    #[must_use]
+    pub const fn at_baud(self, baud: u32) -> Self {
+        Self { bytes_per_second: baud / 10, ..self }
     }
 }
 
@@ -73,6 +90,15 @@ pub struct Picture {
     /// What it is proven to show, so that only the difference need be sent; none when that is not known, or when
     /// it has refused a difference.
     pub held: Option<Planes>,
+}
+
+/// Where a picture that is sent ahead waits, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// The label's slot, 1 to [`SLOTS_MAX`](gondola_protocol::message::SLOTS_MAX).
+    pub slot: u8,
+    /// When the label shows it by itself; [`Moment::ZERO`] for a page.
+    pub activate_at: Moment,
 }
 
 /// What a station can take now.
@@ -104,8 +130,21 @@ pub enum HeadEvent {
     Room(Room),
     /// A label reported.
     CheckIn(CheckIn),
+    /// What a label keeps and can decode; its check-in came before.
+    Keeps {
+        /// The label.
+        label: LabelId,
+        /// Encodings that it decodes, a bit each.
+        encodings: u8,
+        /// Pictures sent ahead, by slot.
+        slots: Vec<Slot>,
+    },
     /// A label was heard and had nothing new to say.
     Present(LabelId),
+    /// What a label's firmware calls itself.
+    Firmware(LabelId, Firmware),
+    /// How the station's clock runs.
+    Clock(ClockReport),
     /// What became of a picture.
     Outcome {
         /// The picture.
@@ -126,9 +165,12 @@ pub enum Dropped {
     /// A frame that is no message.
     #[error("{0}")]
     Message(MessageError),
-    /// Only controllers send hellos.
+    /// Only controllers open sessions.
     #[error("hello dropped: it came from the station's end; is this a loop, or another controller?")]
     Hello,
+    /// A frame in a keyed session whose seal is not the station's.
+    #[error("frame dropped: its seal is not the station's; does somebody else write to the line?")]
+    Forged,
     /// A status that does not belong to a picture in flight.
     #[error("status dropped: transfer {0} is not in flight; did the station report it twice?")]
     Unawaited(TransferNumber),
@@ -165,6 +207,10 @@ pub struct Counters {
     pub stale_frames: u64,
     /// Acks that acknowledged nothing new.
     pub unawaited_acks: u64,
+    /// Of `frames_dropped`, those with a seal that is not the station's.
+    pub frames_forged: u64,
+    /// Sessions that did not open because what answers is another station, or cannot prove that it is ours.
+    pub impostors: u64,
     /// Pictures packed, by the code of their [`Encoding`].
     pub pictures_by_encoding: [u64; Encoding::ALL.len()],
 }
@@ -186,30 +232,16 @@ pub struct Head {
     counters: Counters,
 }
 
-/// An open session.
-#[derive(Debug)]
-struct Open {
-    welcome: Welcome,
-    link: Link,
-    batch: Batch,
-    /// Raw bytes of each picture without an outcome: at most the welcome's `transfers_max`.
-    in_flight: BTreeMap<TransferNumber, usize>,
-    /// Their sum.
-    bytes_in_flight: usize,
-    /// Cancels to send, each of a picture in flight.
-    cancels: BTreeSet<TransferNumber>,
-    time_sync_at: Moment,
-}
-
 impl Head {
     /// A head for the station of that name, without a connection.
     #[must_use]
     pub fn new(station: StationId, options: HeadOptions) -> Self {
-        let HeadOptions { hello_timeout, hellos_max, silence_max, .. } = options;
+        let HeadOptions { hello_timeout, hellos_max, silence_max, version_max, key, .. } = options;
+        let session = SessionOptions { hello_timeout, hellos_max, silence_max, version_max, key };
         Self {
             options,
             decoder: FrameDecoder::default(),
-            session: Session::new(station, SessionOptions { hello_timeout, hellos_max, silence_max }),
+            session: Session::new(station, session),
             open: None,
             events: VecDeque::new(),
             told: Room::default(),
@@ -238,11 +270,9 @@ impl Head {
         let mut found = Vec::new();
         self.decoder.read(bytes, |piece| found.push(piece));
         for piece in found {
-            let frame =
-                piece.map_err(Dropped::Frame).and_then(|payload| Frame::decode(&payload).map_err(Dropped::Message));
-            match frame {
-                Ok(frame) => self.handle_frame(now, frame),
-                Err(dropped) => self.drop_with(dropped),
+            match piece {
+                Ok(payload) => self.handle_payload(now, payload),
+                Err(error) => self.drop_with(Dropped::Frame(error)),
             }
         }
         self.advance(now);
@@ -254,8 +284,7 @@ impl Head {
             self.end(reason);
         }
         if let Some(open) = &mut self.open {
-            open.link.handle_timeout(now);
-            if open.link.gave_up() {
+            if open.handle_timeout(now).is_break() {
                 self.end(DownReason::GaveUp { timeouts: TIMEOUTS_MAX });
             }
         }
@@ -272,7 +301,7 @@ impl Head {
     /// The next bytes for the stream.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         let hello = self.session.poll_transmit();
-        let bytes = hello.or_else(|| self.open.as_mut()?.link.poll_transmit())?;
+        let bytes = hello.or_else(|| self.open.as_mut()?.poll_transmit())?;
         self.counters.frames_sent += 1;
         self.counters.bytes_sent += bytes.len() as u64;
         Some(bytes)
@@ -305,35 +334,63 @@ impl Head {
     /// # Panics
     /// Its number is in flight already.
     pub fn submit(&mut self, now: Moment, picture: Picture) -> Result<(), Picture> {
-        let Some(open) = &mut self.open else {
-            return Err(picture);
+        self.take(now, picture, None)
+    }
+
+    /// Accepts one picture that the label shall keep and show later: as [`submit`](Self::submit), with
+    /// [`Status::Staged`] in the end. A label that comes for it too late shows it at once and is *delivered*; a
+    /// station of version 1 answers [`Status::Unsupported`].
+    ///
+    /// # Errors
+    /// As of [`submit`](Self::submit).
+    ///
+    /// # Panics
+    /// As [`submit`](Self::submit), and without a slot of that number.
+    pub fn stage(&mut self, now: Moment, picture: Picture, ahead: Ahead) -> Result<(), Picture> {
+        assert!((1..=gondola_protocol::message::SLOTS_MAX).contains(&ahead.slot), "slot {}", ahead.slot);
+        self.take(now, picture, Some(ahead))
+    }
+
+    /// Accepts one action for a group of labels, or none of it when there is no room for all: each label takes
+    /// the place of a transfer until its outcome, which is [`Status::Delivered`] once the label has done it.
+    ///
+    /// # Errors
+    /// The labels themselves.
+    ///
+    /// # Panics
+    /// A number is in flight already.
+    pub fn command(
+        &mut self,
+        now: Moment,
+        action: Action,
+        lane: Lane,
+        labels: Vec<(TransferNumber, LabelId)>,
+    ) -> Result<(), Vec<(TransferNumber, LabelId)>> {
+        let Some(open) = self.open.as_mut().filter(|open| open.room().transfers >= labels.len()) else {
+            return Err(labels);
         };
-        let (raw, room, bytes_max) = (picture.planes.bytes().len(), open.room(), open.bytes_max());
-        if room.transfers == 0 || (raw > room.bytes && raw <= bytes_max) {
-            return Err(picture);
+        for (number, _) in &labels {
+            open.book(*number, 0);
         }
-        let before = open.in_flight.insert(picture.number, raw);
-        assert!(before.is_none(), "transfer {} is in flight already", picture.number);
-        open.bytes_in_flight += raw;
-        if raw > bytes_max {
-            self.refuse_oversize(&picture, raw, bytes_max);
+        if open.version() < 2 {
+            for (number, _) in &labels {
+                self.settle(*number, Status::Unsupported);
+            }
         } else {
-            self.pack(now, &picture);
+            open.push_command(action, lane, &labels);
         }
         self.advance(now);
         Ok(())
     }
 
-    /// Withdraws a picture. One that still waits in the batch is cancelled at once; for one that left,
+    /// Withdraws a picture or a label's action. One that has not left is cancelled at once; for one that has,
     /// the station is asked, and its status tells whether the label had taken it before.
     pub fn cancel(&mut self, now: Moment, number: TransferNumber) {
         let Some(open) = &mut self.open else {
             return;
         };
-        if open.batch.remove(number).is_some() {
+        if open.withdraw(number) {
             self.settle(number, Status::Cancelled);
-        } else if open.in_flight.contains_key(&number) {
-            open.cancels.insert(number);
         }
         self.advance(now);
     }
@@ -343,28 +400,76 @@ impl Head {
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters;
         if let Some(open) = &self.open {
-            counters.retransmissions += open.link.retransmissions();
-            counters.unawaited_acks += open.link.unawaited_acks();
+            counters.retransmissions += open.retransmissions();
+            counters.unawaited_acks += open.unawaited_acks();
         }
         counters
+    }
+
+    fn take(&mut self, now: Moment, picture: Picture, ahead: Option<Ahead>) -> Result<(), Picture> {
+        let Some(open) = &mut self.open else {
+            return Err(picture);
+        };
+        let (raw, room, bytes_max) = (picture.planes.bytes().len(), open.room(), open.bytes_max());
+        if room.transfers == 0 || (raw > room.bytes && raw <= bytes_max) {
+            return Err(picture);
+        }
+        open.book(picture.number, raw);
+        if ahead.is_some() && open.version() < 2 {
+            self.settle(picture.number, Status::Unsupported);
+        } else if raw > bytes_max {
+            self.refuse_oversize(&picture, raw, bytes_max);
+        } else {
+            self.pack(now, &picture, ahead);
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    fn handle_payload(&mut self, now: Moment, payload: Bytes) {
+        match self.session.unseal(payload) {
+            Ok(payload) => match Frame::decode(&payload) {
+                Ok(frame) => self.handle_frame(now, frame),
+                Err(error) => self.drop_with(Dropped::Message(error)),
+            },
+            Err(Unsealed::Early) => self.counters.stale_frames += 1,
+            Err(Unsealed::Forged) => {
+                self.counters.frames_forged += 1;
+                self.drop_with(Dropped::Forged);
+                if self.session.is_greeting() {
+                    self.end(DownReason::Forged);
+                }
+            }
+        }
     }
 
     fn handle_frame(&mut self, now: Moment, frame: Frame) {
         self.counters.frames_received += 1;
         match frame {
-            Frame::Hello(_) => self.drop_with(Dropped::Hello),
+            Frame::Hello(_) | Frame::Knock(_) | Frame::Answer { .. } => self.drop_with(Dropped::Hello),
             Frame::Welcome(welcome) => self.handle_welcome(now, welcome),
+            Frame::Challenge { session, nonce } => self.session.handle_challenge(now, session, nonce),
+            Frame::Refused { session, refusal } => {
+                if let Err(reason) = self.session.handle_refusal(session, refusal) {
+                    self.end(reason);
+                }
+            }
+            Frame::Announce(station) => {
+                if let Err(reason) = self.session.handle_announce(&station) {
+                    self.end(reason);
+                }
+            }
             Frame::Data { session, sequence, body } => {
-                let body = self.open_in(now, session).and_then(|open| open.link.handle_data(sequence, body));
+                let body = self.open_in(now, session).and_then(|open| open.handle_data(sequence, body));
                 match body.map(|body| Uplink::decode(&body)) {
-                    Some(Ok(uplink)) => self.handle_uplink(uplink),
+                    Some(Ok(uplink)) => self.handle_uplink(now, uplink),
                     Some(Err(error)) => self.drop_with(Dropped::Message(error)),
                     None => {}
                 }
             }
             Frame::Ack { session, next } => {
                 if let Some(open) = self.open_in(now, session) {
-                    open.link.handle_ack(now, next);
+                    open.handle_ack(now, next);
                 }
             }
         }
@@ -389,14 +494,14 @@ impl Head {
             Ok(Opened::Before) => {}
             Ok(Opened::Now) => {
                 self.counters.sessions += 1;
-                self.open = Some(Open::new(now, &self.options, welcome.clone()));
+                self.open = Some(Open::new(now, &self.options, welcome.clone(), self.session.seal().cloned()));
                 self.events.push_back(HeadEvent::Up(welcome));
             }
             Err(reason) => self.end(reason),
         }
     }
 
-    fn handle_uplink(&mut self, uplink: Uplink) {
+    fn handle_uplink(&mut self, now: Moment, uplink: Uplink) {
         match uplink {
             Uplink::Statuses(statuses) => {
                 for (number, status) in statuses {
@@ -405,13 +510,32 @@ impl Head {
             }
             Uplink::CheckIns(check_ins) => self.events.extend(check_ins.into_iter().map(HeadEvent::CheckIn)),
             Uplink::Presence(labels) => self.events.extend(labels.into_iter().map(HeadEvent::Present)),
+            Uplink::Reports(reports) => {
+                for Report { check_in, encodings, slots } in reports {
+                    let label = check_in.label;
+                    self.events.push_back(HeadEvent::CheckIn(check_in));
+                    self.events.push_back(HeadEvent::Keeps { label, encodings, slots });
+                }
+            }
+            Uplink::Clock(clock) => {
+                let report = self.open.as_mut().and_then(|open| open.handle_clock(now, clock));
+                self.events.extend(report.map(HeadEvent::Clock));
+            }
+            Uplink::Credits(credits) => {
+                if let Some(open) = &mut self.open {
+                    open.handle_credits(credits);
+                }
+            }
+            Uplink::Firmware(labels) => {
+                self.events.extend(labels.into_iter().map(|(label, firmware)| HeadEvent::Firmware(label, firmware)));
+            }
         }
     }
 
     /// Packs a picture that is in flight into the batch.
-    fn pack(&mut self, now: Moment, picture: &Picture) {
+    fn pack(&mut self, now: Moment, picture: &Picture, ahead: Option<Ahead>) {
         let open = self.open.as_mut().expect("a picture is packed in an open session");
-        let Some(packed) = encode::pack(&picture.planes, open.welcome.encodings, picture.held.as_ref()) else {
+        let Some(packed) = encode::pack(&picture.planes, open.encodings(), picture.held.as_ref()) else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };
         let encoding = packed.encoding;
@@ -425,7 +549,11 @@ impl Head {
             encoding,
             data: packed.data,
         };
-        match open.batch.push(now, transfer) {
+        let pushed = match ahead {
+            None => open.push(now, transfer),
+            Some(Ahead { slot, activate_at }) => open.push_staged(now, Staged { slot, activate_at, transfer }),
+        };
+        match pushed {
             Ok(()) => self.counters.pictures_by_encoding[encoding as usize] += 1,
             Err(oversize) => self.refuse_oversize(picture, oversize.bytes, oversize.bytes_max),
         }
@@ -446,9 +574,7 @@ impl Head {
         let Some(open) = &mut self.open else {
             return;
         };
-        open.cancels.remove(&number);
-        if let Some(raw) = open.in_flight.remove(&number) {
-            open.bytes_in_flight -= raw;
+        if open.release(number) {
             self.events.push_back(HeadEvent::Outcome { number, outcome: Outcome::Status(status) });
         } else {
             self.drop_with(Dropped::Unawaited(number));
@@ -472,67 +598,11 @@ impl Head {
         self.counters = self.counters();
         if let Some(open) = self.open.take() {
             let lost = |number| HeadEvent::Outcome { number, outcome: Outcome::Lost };
-            self.events.extend(open.in_flight.into_keys().map(lost));
+            self.events.extend(open.into_numbers().map(lost));
         }
+        self.counters.impostors += u64::from(reason.is_impostor());
         self.told = Room::default();
         self.session.end();
         self.events.push_back(HeadEvent::Down(reason));
-    }
-}
-
-impl Open {
-    fn new(now: Moment, options: &HeadOptions, welcome: Welcome) -> Self {
-        let HeadOptions { ack_timeout, bytes_per_second, linger, .. } = *options;
-        let payload_max = usize::try_from(welcome.payload_max).expect("a welcome's payload_max is below 96 KiB");
-        Self {
-            link: Link::new(welcome.session, welcome.window, LinkOptions { ack_timeout, bytes_per_second }),
-            batch: Batch::new(linger, payload_max),
-            in_flight: BTreeMap::new(),
-            bytes_in_flight: 0,
-            cancels: BTreeSet::new(),
-            time_sync_at: now,
-            welcome,
-        }
-    }
-
-    fn bytes_max(&self) -> usize {
-        usize::try_from(self.welcome.bytes_max).unwrap_or(usize::MAX)
-    }
-
-    fn room(&self) -> Room {
-        Room {
-            transfers: usize::from(self.welcome.transfers_max) - self.in_flight.len(),
-            bytes: self.bytes_max().saturating_sub(self.bytes_in_flight),
-        }
-    }
-
-    /// Fills the link's window with what is ready.
-    fn advance(&mut self, now: Moment) {
-        while self.link.has_room() {
-            let Some(message) = self.next_message(now) else {
-                return;
-            };
-            self.link.submit(now, message.encode()).expect("the link has room");
-        }
-    }
-
-    /// The next message that is ready. The time goes first, for it ages; cancels go before new
-    /// pictures, for they make room.
-    fn next_message(&mut self, now: Moment) -> Option<Downlink> {
-        if self.time_sync_at <= now {
-            self.time_sync_at = now + TIME_SYNC_PERIOD;
-            return Some(Downlink::TimeSync(now));
-        }
-        if !self.cancels.is_empty() {
-            let numbers = std::iter::from_fn(|| self.cancels.pop_first()).take(CANCELS_MAX);
-            return Some(Downlink::Cancel(numbers.collect()));
-        }
-        self.batch.take(now).map(Downlink::Batch)
-    }
-
-    /// With a full window nothing but an ack, or its absence, lets anything on.
-    fn poll_timeout(&self) -> Option<Moment> {
-        let ready = self.link.has_room().then(|| self.batch.ready_at().into_iter().chain([self.time_sync_at]));
-        self.link.poll_timeout().into_iter().chain(ready.into_iter().flatten()).min()
     }
 }

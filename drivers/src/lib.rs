@@ -9,11 +9,13 @@
 //! | [`session`] | hello, welcome, silence |
 //! | [`link`] | numbered messages: window, acks, retransmission |
 //! | [`batch`] | pictures collected into messages |
+//! | [`clock`] | how fast a station's clock runs |
 //! | [`encode`] | pictures packed for the radio |
 //! | [`station`] | shell: the task that owns one station |
 //! | [`transport`] | shell: the ways to a station |
 
 pub mod batch;
+pub mod clock;
 pub mod encode;
 pub mod head;
 pub mod link;
@@ -22,7 +24,7 @@ pub mod session;
 pub mod station;
 pub mod transport;
 
-pub use head::{Counters, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
+pub use head::{Ahead, Counters, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
 pub use session::DownReason;
 pub use station::{Outage, StationHandle, StationOptions, StationOrder, spawn};
 pub use transport::Transport;

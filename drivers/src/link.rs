@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gondola_protocol::auth::{Sealer, SessionKey};
 use gondola_protocol::frame;
 use gondola_protocol::message::Frame;
 use gondola_protocol::{Moment, SequenceNumber, SessionId};
@@ -43,6 +44,7 @@ pub struct LinkFull(pub u8);
 #[derive(Debug)]
 pub struct Link {
     session: SessionId,
+    seal: Option<SessionKey>,
     options: LinkOptions,
     window: u8,
     /// Sequence number of the first frame in flight, or of the next one when there is none.
@@ -76,6 +78,7 @@ impl Link {
     pub fn new(session: SessionId, window: u8, options: LinkOptions) -> Self {
         Self {
             session,
+            seal: None,
             options,
             window,
             first: 0,
@@ -88,6 +91,12 @@ impl Link {
             retransmissions: 0,
             unawaited_acks: 0,
         }
+    }
+
+    /// The same link with everything that it sends sealed.
+    #[must_use]
+    pub fn sealed(self, seal: Option<SessionKey>) -> Self {
+        Self { seal, ..self }
     }
 
     /// Whether [`submit`](Self::submit) takes another message.
@@ -112,7 +121,7 @@ impl Link {
         }
         let ahead = u32::try_from(self.in_flight.len()).expect("a window is at most 255 frames");
         let sequence = SequenceNumber(self.first.wrapping_add(ahead));
-        let stream = on_stream(&Frame::Data { session: self.session, sequence, body });
+        let stream = on_stream(&Frame::Data { session: self.session, sequence, body }, self.seal.as_ref());
         self.in_flight.push_back(Sent { stream, transmissions: 0 });
         Ok(())
     }
@@ -177,7 +186,8 @@ impl Link {
         }
         if self.acks_due > 0 {
             self.acks_due -= 1;
-            return Some(on_stream(&Frame::Ack { session: self.session, next: SequenceNumber(self.expected) }));
+            let ack = Frame::Ack { session: self.session, next: SequenceNumber(self.expected) };
+            return Some(on_stream(&ack, self.seal.as_ref()));
         }
         let sent = self.in_flight.get_mut(self.next)?;
         self.next += 1;
@@ -206,10 +216,14 @@ impl Link {
     }
 }
 
-/// A frame as the stream carries it.
-pub(crate) fn on_stream(frame: &Frame) -> Bytes {
+/// A frame as the stream carries it, sealed in a keyed session.
+pub(crate) fn on_stream(frame: &Frame, seal: Option<&SessionKey>) -> Bytes {
+    let mut payload = frame.encode();
+    if let Some(seal) = seal {
+        seal.seal(Sealer::Controller, &mut payload);
+    }
     let mut stream = Vec::new();
-    frame::encode(&frame.encode(), &mut stream);
+    frame::encode(&payload, &mut stream);
     stream.into()
 }
 

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gondola_protocol::message::{Frame, Hello, VERSION, Welcome};
+use gondola_protocol::auth::{Nonce, Sealer, SessionKey, StationKey};
+use gondola_protocol::message::{Frame, Hello, Knock, Refusal, VERSION_MIN, Welcome, is_unsealed};
 use gondola_protocol::{Moment, SessionId, StationId};
 
 use crate::link::on_stream;
@@ -45,11 +46,30 @@ pub enum DownReason {
         found: StationId,
     },
     /// The station chose a version that was not offered.
-    #[error("the station chose version {found} of shelflink, but only version {VERSION} was offered")]
+    #[error("the station chose version {found} of shelflink; versions {min} to {max} were offered")]
     Version {
         /// What it chose.
         found: u8,
+        /// The lowest that was offered.
+        min: u8,
+        /// The highest.
+        max: u8,
     },
+    /// The station turned us away.
+    #[error("the station refuses the session: {}", refusal_text(*.0))]
+    Refused(Refusal),
+    /// What answers is not the station whose key we hold.
+    #[error("what answers cannot prove that it has the station's key")]
+    Forged,
+}
+
+const fn refusal_text(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Version => "it speaks another version of shelflink",
+        Refusal::KeyRequired => "it has a key, and none is configured here",
+        Refusal::WrongKey => "its key is another one, or it has none",
+        Refusal::UnknownSession => "it knows no such session any more",
+    }
 }
 
 impl DownReason {
@@ -59,20 +79,60 @@ impl DownReason {
         match self {
             Self::NoConnection(_) => "is the station switched on, and are address and port right?",
             Self::Disconnected => "was the station restarted, or does another controller drive it?",
-            Self::NoWelcome { .. } => "is it a shelflink station of version 1, and does another program use the port?",
+            Self::NoWelcome { .. } => "is it a shelflink station, and does another program use the port?",
             Self::Silent(_) | Self::GaveUp { .. } => "has the station power, and is the network in between up?",
             Self::WrongStation { .. } => "are the addresses of two stations exchanged in the configuration?",
-            Self::Version { .. } => "update the station's firmware",
+            Self::Version { .. } | Self::Refused(Refusal::Version) => "update the station's firmware",
+            Self::Refused(Refusal::KeyRequired) => "name the file with the station's key as `key_file`",
+            Self::Refused(Refusal::WrongKey) | Self::Forged => {
+                "is the key in `key_file` the station's, and does nobody else answer at its address?"
+            }
+            Self::Refused(Refusal::UnknownSession) => "was the station restarted, or does another controller drive it?",
         }
+    }
+
+    /// Whether somebody is there, but not the station that we are to drive.
+    pub(crate) const fn is_impostor(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongStation { .. } | Self::Forged | Self::Refused(Refusal::WrongKey | Refusal::KeyRequired)
+        )
     }
 }
 
-/// What a session waits for, and how long.
+/// Makes a nonce out of what never comes twice: a session's id and the moment of its begin. Only who has the
+/// key could tell it beforehand.
+fn nonce(key: &StationKey, id: SessionId, now: Moment) -> Nonce {
+    let mut made = Vec::from(b"nonce".as_slice());
+    made.extend_from_slice(&now.as_micros().to_le_bytes());
+    let seal = |part: u8| {
+        let mut part = vec![part];
+        part.extend_from_slice(&made);
+        let at = part.len();
+        SessionKey::new(key, id, Nonce::default(), Nonce::default()).seal(Sealer::Controller, &mut part);
+        part.split_off(at)
+    };
+    let mut nonce = Nonce::default();
+    nonce.0[..8].copy_from_slice(&seal(0));
+    nonce.0[8..].copy_from_slice(&seal(1));
+    nonce
+}
+
+/// What a session waits for, how long, and with what it opens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionOptions {
     pub(crate) hello_timeout: Duration,
     pub(crate) hellos_max: u32,
     pub(crate) silence_max: Duration,
+    pub(crate) version_max: u8,
+    pub(crate) key: Option<StationKey>,
+}
+
+impl SessionOptions {
+    /// A key needs version 2: a session that could fall back to version 1 would be no keyed one.
+    const fn version_min(&self) -> u8 {
+        if self.key.is_some() { 2 } else { VERSION_MIN }
+    }
 }
 
 #[derive(Debug)]
@@ -80,11 +140,28 @@ enum State {
     /// No connection.
     Idle,
     /// Hellos go out; a welcome is due.
-    Greeting { id: SessionId, hello: Bytes, sent: u32, due: bool, sent_at: Moment },
+    Greeting(Greeting),
     /// The session is open.
     Open { id: SessionId, heard_at: Moment },
     /// The session is over and the connection is to be closed.
     Over,
+}
+
+/// A session that is being opened.
+#[derive(Debug)]
+struct Greeting {
+    id: SessionId,
+    /// The hello, the knock, or the answer to the challenge: the same bytes until something comes back.
+    hello: Bytes,
+    sent: u32,
+    due: bool,
+    sent_at: Moment,
+}
+
+impl Greeting {
+    fn new(now: Moment, id: SessionId, hello: Bytes) -> Self {
+        Self { id, hello, sent: 1, due: true, sent_at: now }
+    }
 }
 
 /// The session with one station.
@@ -93,28 +170,88 @@ pub(crate) struct Session {
     station: StationId,
     options: SessionOptions,
     state: State,
+    /// Our half of the session's key.
+    nonce: Nonce,
+    /// The session's key, from the challenge to the end.
+    seal: Option<SessionKey>,
 }
 
 impl Session {
-    pub(crate) const fn new(station: StationId, options: SessionOptions) -> Self {
-        Self { station, options, state: State::Idle }
+    pub(crate) fn new(station: StationId, options: SessionOptions) -> Self {
+        Self { station, options, state: State::Idle, nonce: Nonce::default(), seal: None }
     }
 
     /// Begins to greet the station on a new connection.
     pub(crate) fn greet(&mut self, now: Moment, id: SessionId) {
-        let hello = Hello { session: id, version_min: VERSION, version_max: VERSION, time: now };
-        let hello = on_stream(&Frame::Hello(hello));
-        self.state = State::Greeting { id, hello, sent: 1, due: true, sent_at: now };
+        let (version_min, version_max) = (self.options.version_min(), self.options.version_max);
+        self.seal = None;
+        let hello = match &self.options.key {
+            None => Frame::Hello(Hello { session: id, version_min, version_max, time: now }),
+            Some(key) => {
+                self.nonce = nonce(key, id, now);
+                Frame::Knock(Knock { session: id, version_min, version_max, time: now, nonce: self.nonce })
+            }
+        };
+        self.state = State::Greeting(Greeting::new(now, id, on_stream(&hello, None)));
+    }
+
+    /// The first challenge to our knock: it is answered, and from now on everything is sealed.
+    pub(crate) fn handle_challenge(&mut self, now: Moment, id: SessionId, station: Nonce) {
+        if let (State::Greeting(greeting), Some(key), None) = (&mut self.state, &self.options.key, &self.seal)
+            && greeting.id == id
+        {
+            let seal = SessionKey::new(key, id, self.nonce, station);
+            *greeting = Greeting::new(now, id, on_stream(&Frame::Answer { session: id }, Some(&seal)));
+            self.seal = Some(seal);
+        }
+    }
+
+    /// The station turned us away: why the session is over, unless anybody could have said that.
+    pub(crate) fn handle_refusal(&self, id: SessionId, refusal: Refusal) -> Result<(), DownReason> {
+        let is_credible = match &self.state {
+            State::Greeting(_) => true,
+            State::Open { .. } => self.seal.is_none() && refusal == Refusal::UnknownSession,
+            State::Idle | State::Over => false,
+        };
+        if is_credible && self.is(id) { Err(DownReason::Refused(refusal)) } else { Ok(()) }
+    }
+
+    /// Our station says that it has just started: so the session is over, unless anybody could have said that.
+    pub(crate) fn handle_announce(&self, station: &StationId) -> Result<(), DownReason> {
+        let is_credible = matches!(self.state, State::Open { .. }) && self.seal.is_none() && *station == self.station;
+        if is_credible { Err(DownReason::Refused(Refusal::UnknownSession)) } else { Ok(()) }
+    }
+
+    /// Takes the seal off a payload, where there must be one.
+    pub(crate) fn unseal(&self, payload: Bytes) -> Result<Bytes, Unsealed> {
+        if is_unsealed(&payload) {
+            return Ok(payload);
+        }
+        match &self.seal {
+            Some(seal) => seal.open(Sealer::Station, &payload).ok_or(Unsealed::Forged),
+            None if self.options.key.is_some() => Err(Unsealed::Early),
+            None => Ok(payload),
+        }
+    }
+
+    /// The key that seals what goes out.
+    pub(crate) const fn seal(&self) -> Option<&SessionKey> {
+        self.seal.as_ref()
+    }
+
+    /// Whether a station could still prove that it has the key.
+    pub(crate) const fn is_greeting(&self) -> bool {
+        matches!(self.state, State::Greeting(_))
     }
 
     /// Whether the session was opened, or is being opened, with this id.
     pub(crate) fn is(&self, session: SessionId) -> bool {
-        matches!(self.state, State::Greeting { id, .. } | State::Open { id, .. } if id == session)
+        matches!(self.state, State::Greeting(Greeting { id, .. }) | State::Open { id, .. } if id == session)
     }
 
     /// Whether there is a session, open or opening.
     pub(crate) const fn is_active(&self) -> bool {
-        matches!(self.state, State::Greeting { .. } | State::Open { .. })
+        matches!(self.state, State::Greeting(_) | State::Open { .. })
     }
 
     /// Whether the session is over and the connection is to be closed.
@@ -124,12 +261,13 @@ impl Session {
 
     /// Takes a welcome with this session's id.
     pub(crate) fn handle_welcome(&mut self, now: Moment, welcome: &Welcome) -> Result<Opened, DownReason> {
-        let State::Greeting { id, .. } = self.state else {
+        let State::Greeting(Greeting { id, .. }) = self.state else {
             self.heard(now);
             return Ok(Opened::Before);
         };
-        if welcome.version != VERSION {
-            return Err(DownReason::Version { found: welcome.version });
+        let (min, max) = (self.options.version_min(), self.options.version_max);
+        if !(min..=max).contains(&welcome.version) {
+            return Err(DownReason::Version { found: welcome.version, min, max });
         }
         if welcome.station != self.station {
             let (expected, found) = (self.station.clone(), welcome.station.clone());
@@ -152,13 +290,13 @@ impl Session {
             return Ok(());
         }
         match &mut self.state {
-            State::Greeting { sent, due, sent_at, .. } if *sent < self.options.hellos_max => {
-                *sent += 1;
-                *due = true;
-                *sent_at = now;
+            State::Greeting(greeting) if greeting.sent < self.options.hellos_max => {
+                greeting.sent += 1;
+                greeting.due = true;
+                greeting.sent_at = now;
                 Ok(())
             }
-            State::Greeting { sent, .. } => {
+            State::Greeting(Greeting { sent, .. }) => {
                 Err(DownReason::NoWelcome { hellos: *sent, waited: self.options.hello_timeout })
             }
             State::Open { .. } => Err(DownReason::Silent(self.options.silence_max)),
@@ -168,7 +306,7 @@ impl Session {
 
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {
         match &self.state {
-            State::Greeting { sent_at, .. } => Some(*sent_at + self.options.hello_timeout),
+            State::Greeting(Greeting { sent_at, .. }) => Some(*sent_at + self.options.hello_timeout),
             State::Open { heard_at, .. } => Some(*heard_at + self.options.silence_max),
             State::Idle | State::Over => None,
         }
@@ -177,7 +315,7 @@ impl Session {
     /// The hello, when one is due.
     pub(crate) fn poll_transmit(&mut self) -> Option<Bytes> {
         match &mut self.state {
-            State::Greeting { hello, due, .. } => std::mem::take(due).then(|| hello.clone()),
+            State::Greeting(Greeting { hello, due, .. }) => std::mem::take(due).then(|| hello.clone()),
             _ => None,
         }
     }
@@ -191,6 +329,15 @@ impl Session {
     pub(crate) fn reset(&mut self) {
         self.state = State::Idle;
     }
+}
+
+/// Why a payload cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsealed {
+    /// Its seal is not the station's.
+    Forged,
+    /// It came before the challenge.
+    Early,
 }
 
 /// Whether a welcome opened the session.
@@ -211,6 +358,8 @@ mod tests {
             hello_timeout: Duration::from_millis(800),
             hellos_max: 5,
             silence_max: Duration::from_secs(45),
+            version_max: 2,
+            key: None,
         };
         let mut session = Session::new("front".parse().unwrap(), options);
         session.greet(Moment::ZERO, SessionId(9));
@@ -268,6 +417,6 @@ mod tests {
             assert_eq!(reason.to_string(), expected);
         }
         check(&welcome("back", 1), "the station that answers calls itself `back`, not `front`");
-        check(&welcome("front", 2), "the station chose version 2 of shelflink, but only version 1 was offered");
+        check(&welcome("front", 3), "the station chose version 3 of shelflink; versions 1 to 2 were offered");
     }
 }

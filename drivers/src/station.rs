@@ -3,24 +3,25 @@
 //!
 //! It decides nothing about frames, pictures or labels.
 
+use std::io;
 use std::mem::{Discriminant, discriminant};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use gondola_protocol::{Moment, SessionId, StationId, TransferNumber};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::{LabelId, Moment, SessionId, StationId, TransferNumber};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::head::{Counters, Head, HeadEvent, HeadOptions, Outcome, Picture};
+use crate::head::{Ahead, Counters, Head, HeadEvent, HeadOptions, Outcome, Picture};
 use crate::reconnect;
 use crate::session::DownReason;
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 
 /// Orders that wait for a station's task: more than a station typically holds transfers, and a few
 /// megabytes of planes at most.
@@ -37,7 +38,7 @@ const SEND_MAX: usize = 64 * 1024;
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// How a station is named, reached and driven.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct StationOptions {
     /// Its name; another station that answers is turned away.
     pub id: StationId,
@@ -52,7 +53,11 @@ pub struct StationOptions {
 pub enum StationOrder {
     /// Bring a picture to its label. Without room for it, its outcome is [`Outcome::Lost`].
     Submit(Picture),
-    /// Withdraw a picture.
+    /// Bring a picture to its label to be shown later; likewise.
+    Stage(Picture, Ahead),
+    /// Tell labels to do something; likewise, for each of them.
+    Command(Action, Lane, Vec<(TransferNumber, LabelId)>),
+    /// Withdraw a picture or a label's action.
     Cancel(TransferNumber),
 }
 
@@ -89,7 +94,7 @@ pub struct Outage {
     /// The station.
     pub station: StationId,
     /// Where it was expected.
-    pub transport: Transport,
+    pub transport: String,
     /// The cause.
     #[source]
     pub reason: DownReason,
@@ -108,7 +113,8 @@ const fn headline(reason: &DownReason) -> &'static str {
         DownReason::NoConnection(_) | DownReason::NoWelcome { .. } => "did not answer",
         DownReason::Disconnected => "was lost",
         DownReason::Silent(_) | DownReason::GaveUp { .. } => "fell silent",
-        DownReason::WrongStation { .. } => "was not found",
+        DownReason::WrongStation { .. } | DownReason::Forged => "was not found",
+        DownReason::Refused(_) => "turned us away",
         DownReason::Version { .. } => "does not speak our version of shelflink",
     }
 }
@@ -131,7 +137,10 @@ pub fn spawn(
     let (publish, counters) = watch::channel(Counters::default());
     let owner = Owner {
         head: Head::new(options.id.clone(), options.head),
-        options,
+        transport_name: options.transport.to_string(),
+        transport: Some(options.transport),
+        id: options.id,
+        tasks: tracker.clone(),
         clock,
         shutdown,
         orders: inbox,
@@ -147,7 +156,11 @@ pub fn spawn(
 
 /// What the task owns.
 struct Owner<C> {
-    options: StationOptions,
+    id: StationId,
+    /// None only while it connects.
+    transport: Option<Transport>,
+    transport_name: String,
+    tasks: TaskTracker,
     head: Head,
     clock: C,
     shutdown: CancellationToken,
@@ -166,21 +179,28 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     async fn run(mut self) {
         // Broken out of by the shutdown.
         let _ = self.keep_connected().await;
-        debug!(station = %self.options.id, "base station's task ended");
+        debug!(station = %self.id, "base station's task ended");
     }
 
     /// Connects, drives, waits, and begins anew.
     async fn keep_connected(&mut self) -> ControlFlow<()> {
         loop {
-            let transport = self.options.transport.clone();
-            match self.meanwhile(transport.connect()).await? {
+            match self.connect().await? {
                 Ok(stream) => self.drive(stream).await?,
                 Err(error) => self.tell(HeadEvent::Down(DownReason::NoConnection(error.to_string()))).await?,
             }
-            let wait = reconnect::wait(&self.options.id, self.attempt);
+            let wait = reconnect::wait(&self.id, self.attempt);
             self.attempt = self.attempt.saturating_add(1);
             self.meanwhile(sleep(wait)).await?;
         }
+    }
+
+    /// Makes one attempt to connect.
+    async fn connect(&mut self) -> ControlFlow<(), io::Result<Stream>> {
+        let (mut transport, tasks) = (self.transport.take().expect("it is put back below"), self.tasks.clone());
+        let stream = self.meanwhile(transport.connect(&tasks)).await;
+        self.transport = Some(transport);
+        stream
     }
 
     /// Waits for `work` while no connection stands; orders that come in between are answered.
@@ -200,7 +220,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     }
 
     /// Drives the head over one connection until either end closes it.
-    async fn drive(&mut self, stream: TcpStream) -> ControlFlow<()> {
+    async fn drive(&mut self, stream: Stream) -> ControlFlow<()> {
         let now = self.now();
         self.session = next_session(now, self.session);
         self.head.connected(now, self.session);
@@ -234,13 +254,13 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 () = sleep(wake.unwrap_or_default()), if wake.is_some() => self.head.handle_timeout(self.now()),
                 // Cancel-safe: `write_buf` has written nothing when another arm wins.
                 written = wire.stream.1.write_buf(&mut wire.sending), if !wire.sending.is_empty() => {
-                    if ended(&self.options.id, written) { return ControlFlow::Continue(()) }
+                    if ended(&self.id, written) { return ControlFlow::Continue(()) }
                 }
                 // Cancel-safe: an order is taken only when this arm wins.
                 Some(order) = self.orders.recv() => self.take(order).await?,
                 // Cancel-safe: `read_buf` has read nothing when another arm wins.
                 read = wire.stream.0.read_buf(&mut wire.received) => {
-                    if ended(&self.options.id, read) { return ControlFlow::Continue(()) }
+                    if ended(&self.id, read) { return ControlFlow::Continue(()) }
                     self.head.handle_bytes(self.now(), &wire.received);
                     wire.received.clear();
                 }
@@ -266,20 +286,26 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
             wire.stream.1.shutdown().await
         };
         if timeout(FLUSH_MAX, all).await.is_err() {
-            debug!(station = %self.options.id, "base station did not take the last bytes in time");
+            debug!(station = %self.id, "base station did not take the last bytes in time");
         }
     }
 
     async fn take(&mut self, order: StationOrder) -> ControlFlow<()> {
         let now = self.now();
-        match order {
-            StationOrder::Cancel(number) => self.head.cancel(now, number),
-            StationOrder::Submit(picture) => {
-                if let Err(picture) = self.head.submit(now, picture) {
-                    let outcome = Outcome::Lost;
-                    self.tell(HeadEvent::Outcome { number: picture.number, outcome }).await?;
-                }
+        let unsent = match order {
+            StationOrder::Cancel(number) => {
+                self.head.cancel(now, number);
+                Vec::new()
             }
+            StationOrder::Submit(picture) => number_of(self.head.submit(now, picture)),
+            StationOrder::Stage(picture, ahead) => number_of(self.head.stage(now, picture, ahead)),
+            StationOrder::Command(action, lane, labels) => {
+                let refused = self.head.command(now, action, lane, labels).err().unwrap_or_default();
+                refused.into_iter().map(|(number, _)| number).collect()
+            }
+        };
+        for number in unsent {
+            self.tell(HeadEvent::Outcome { number, outcome: Outcome::Lost }).await?;
         }
         ControlFlow::Continue(())
     }
@@ -302,7 +328,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
             () = self.shutdown.cancelled() => ControlFlow::Break(()),
             // The event is lost when the shutdown wins; none is promised after it. A receiver that is
             // gone is a shutdown too.
-            sent = self.events.send((self.options.id.clone(), event)) => match sent {
+            sent = self.events.send((self.id.clone(), event)) => match sent {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             },
@@ -310,7 +336,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     }
 
     fn log(&mut self, event: &HeadEvent) {
-        let station = &self.options.id;
+        let station = &self.id;
         match event {
             HeadEvent::Up(welcome) => {
                 self.attempt = 0;
@@ -319,7 +345,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
             }
             HeadEvent::Down(reason) => {
                 let kind = discriminant(reason);
-                let (transport, reason) = (self.options.transport.clone(), reason.clone());
+                let (transport, reason) = (self.transport_name.clone(), reason.clone());
                 let outage = Outage { station: station.clone(), transport, reason };
                 if self.told.contains(&kind) {
                     debug!(%station, cause = %outage.reason, "{outage}");
@@ -329,7 +355,13 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 }
             }
             HeadEvent::Dropped(dropped) => debug!(%station, "{dropped}"),
-            HeadEvent::Room(_) | HeadEvent::CheckIn(_) | HeadEvent::Present(_) | HeadEvent::Outcome { .. } => {}
+            HeadEvent::Clock(report) => debug!(%station, ?report, "base station told its clock"),
+            HeadEvent::Room(_)
+            | HeadEvent::CheckIn(_)
+            | HeadEvent::Keeps { .. }
+            | HeadEvent::Present(_)
+            | HeadEvent::Firmware(..)
+            | HeadEvent::Outcome { .. } => {}
         }
     }
 
@@ -340,19 +372,24 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
 
 /// A connection's two halves and the bytes on either side of them.
 struct Wire {
-    stream: (tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf),
+    stream: (ReadHalf<Stream>, WriteHalf<Stream>),
     received: BytesMut,
     sending: BytesMut,
 }
 
 impl Wire {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream: stream.into_split(), received: BytesMut::with_capacity(READ_MAX), sending: BytesMut::new() }
+    fn new(stream: Stream) -> Self {
+        Self { stream: tokio::io::split(stream), received: BytesMut::with_capacity(READ_MAX), sending: BytesMut::new() }
     }
 }
 
+/// The number of a picture that was handed back.
+fn number_of(submitted: Result<(), Picture>) -> Vec<TransferNumber> {
+    submitted.err().into_iter().map(|picture| picture.number).collect()
+}
+
 /// Whether a read or a write says that the connection is over.
-fn ended(station: &StationId, moved: std::io::Result<usize>) -> bool {
+fn ended(station: &StationId, moved: io::Result<usize>) -> bool {
     if let Err(error) = &moved {
         debug!(%station, %error, "connection to the base station broke");
     }

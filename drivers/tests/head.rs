@@ -366,7 +366,7 @@ fn what_is_no_good_is_told_in_a_sentence() {
     check(&[2, 7, 0], "frame of 1 bytes dropped: it is too short to hold a checksum");
     let body = bytes::Bytes::from_static(&[0x77]);
     let unknown = Frame::Data { session: SESSION, sequence: SequenceNumber(0), body };
-    check(&stream(&unknown), "message dropped: kind 0x77 is not one of version 1");
+    check(&stream(&unknown), "message dropped: kind 0x77 is not one of version 2");
     let mut echo = Stage::new();
     let hello = echo.head.poll_transmit().unwrap();
     check(&hello, "hello dropped: it came from the station's end; is this a loop, or another controller?");

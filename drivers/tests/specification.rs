@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use gondola_drivers::encode;
+use gondola_protocol::auth::{Nonce, Sealer, SessionKey, StationKey};
 use gondola_protocol::frame;
 use gondola_protocol::message::{
-    CheckIn, Downlink, Encoding, Frame, Hello, Lane, Reason, Status, Transfer, Uplink, Welcome,
+    Action, CheckIn, Clock, Command, Credits, Downlink, Encoding, Firmware, Frame, Hello, Knock, Lane, LightColour,
+    Pattern, Reason, Refusal, Report, Slot, Staged, Status, Transfer, Uplink, Welcome,
 };
 use gondola_protocol::{
     Digest, Edition, LabelId, Millivolts, Moment, Planes, SequenceNumber, SessionId, TransferNumber,
@@ -71,17 +73,7 @@ fn frames() {
     let hello = Frame::Hello(Hello { session, version_min: 1, version_max: 1, time: Moment::from_micros(0x0102_0304) });
     check(&hello.encode());
     check_stream(&hello);
-    let welcome = Frame::Welcome(Welcome {
-        session,
-        version: 1,
-        station: "front".parse().expect("a name"),
-        epoch: 3,
-        encodings: 0b11,
-        window: 8,
-        payload_max: 98_304,
-        transfers_max: 64,
-        bytes_max: 262_144,
-    });
+    let welcome = welcome();
     check(&welcome.encode());
     check_stream(&welcome);
     let data = Frame::Data { session, sequence: SequenceNumber(2), body: Bytes::from_static(&[0xAA]) };
@@ -93,6 +85,58 @@ fn frames() {
     check_stream(&Frame::Data { session, sequence: SequenceNumber(0), body: sync });
     let presence = Uplink::Presence(vec![]).encode();
     check_stream(&Frame::Data { session, sequence: SequenceNumber(0), body: presence });
+}
+
+fn welcome() -> Frame {
+    Frame::Welcome(Welcome {
+        session: SessionId(9),
+        version: 1,
+        station: "front".parse().expect("a name"),
+        epoch: 3,
+        encodings: 0b11,
+        window: 8,
+        payload_max: 98_304,
+        transfers_max: 64,
+        bytes_max: 262_144,
+    })
+}
+
+#[test]
+fn frames_of_version_2() {
+    let (session, controller, station) = (SessionId(9), Nonce([0xC1; 16]), Nonce([0x51; 16]));
+    let time = Moment::from_micros(0x0102_0304);
+    check(&Frame::Knock(Knock { session, version_min: 2, version_max: 2, time, nonce: controller }).encode());
+    check(&Frame::Challenge { session, nonce: station }.encode());
+    check(&Frame::Refused { session, refusal: Refusal::WrongKey }.encode());
+    check(&Frame::Announce("front".parse().expect("a name")).encode());
+    let key = SessionKey::new(&StationKey([0x4B; 32]), session, controller, station);
+    for (sealer, frame) in [(Sealer::Controller, Frame::Answer { session }), (Sealer::Station, welcome())] {
+        let mut payload = frame.encode();
+        key.seal(sealer, &mut payload);
+        check(&payload);
+    }
+}
+
+#[test]
+fn messages_of_version_2() {
+    let staged = Staged { slot: 1, activate_at: Moment::from_micros(0x0102_0304), transfer: transfer() };
+    check(&Downlink::Stage(vec![staged]).encode());
+    let colour = LightColour::new(3).expect("a colour");
+    let (one, two) = ((TransferNumber(7), LabelId(1)), (TransferNumber(8), LabelId(2)));
+    let flash = Action::Flash { colour, pattern: Pattern::Fast, seconds: 300 };
+    for (action, labels) in [(flash, vec![one, two]), (Action::Drop { slot: 1 }, vec![one])] {
+        check(&Downlink::Command(Command { action, lane: Lane::Interactive, labels }).encode());
+    }
+    let activate_at = Moment::from_micros(5);
+    let slot = Slot { slot: 1, edition: Edition(0x0102_0304), digest: Digest([0xD2; 16]), activate_at };
+    let check_in = CheckIn { reason: Reason::Answered, ..check_in() };
+    check(&Uplink::Reports(vec![Report { check_in, encodings: 3, slots: vec![slot] }]).encode());
+    check(&Uplink::Clock(Clock { told: activate_at, station: Moment::from_micros(0x0102_0304) }).encode());
+    check(&Uplink::Credits(Credits { transfers_max: 64, bytes_max: 262_144 }).encode());
+    check(&Uplink::Firmware(vec![(LabelId(1), Firmware::new("shelf 1.2").expect("a text"))]).encode());
+    check(
+        &Uplink::Statuses(vec![(TransferNumber(7), Status::Staged), (TransferNumber(8), Status::Unsupported)]).encode(),
+    );
 }
 
 #[test]

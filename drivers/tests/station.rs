@@ -154,11 +154,11 @@ async fn a_station_that_never_answers_is_told_of_in_words_a_person_can_act_on() 
     let head = HeadOptions { hello_timeout: Duration::from_millis(2), ..HeadOptions::default() };
     let mut stage = Stage::new(head).await;
     let HeadEvent::Down(reason) = stage.event().await else { panic!("not down") };
-    let transport = Transport::Tcp(stage.address.clone());
+    let transport = stage.address.clone();
     let outage = Outage { station: "front".parse().unwrap(), transport, reason };
     assert_eq!(outage.to_string(), format!("base station `front` did not answer on {}", stage.address));
     assert_eq!(outage.source().unwrap().to_string(), "5 hellos sent, each waited 2 ms");
-    assert_eq!(outage.hint(), "is it a shelflink station of version 1, and does another program use the port?");
+    assert_eq!(outage.hint(), "is it a shelflink station, and does another program use the port?");
     stage.stop().await;
 }
 

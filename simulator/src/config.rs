@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use gondola_protocol::auth::{KeyError, StationKey};
 use gondola_protocol::{LabelId, Panel, StationId};
 use serde::{Deserialize, Deserializer};
 
 use crate::label::LabelOptions;
+use crate::serve::mqtt::Place;
 use crate::station::StationOptions;
 use crate::world::WorldOptions;
 
@@ -58,7 +61,63 @@ pub struct BaseStationConfig {
     /// Its name.
     pub id: StationId,
     /// Where it waits for its controller. Port 0 picks a free one.
-    pub listen: SocketAddr,
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// `host:port` of a controller that it connects to.
+    #[serde(default)]
+    pub dial: Option<String>,
+    /// A name that will lead to a pseudo-terminal, for a controller that opens a serial line.
+    #[serde(default)]
+    pub pty: Option<PathBuf>,
+    /// `mqtt://host:port/topic`: it hears `topic/down` and speaks on `topic/up`.
+    #[serde(default)]
+    pub mqtt: Option<String>,
+    /// Its key, 64 hexadecimal digits: with one it serves only a controller that has it.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// How a controller comes to a station.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Way {
+    Listen(SocketAddr),
+    Dial(String),
+    Pty(PathBuf),
+    Mqtt(Place),
+    /// By a stream from the same process.
+    Nowhere,
+}
+
+impl BaseStationConfig {
+    /// A station without a key that waits for its controller at an address.
+    #[must_use]
+    pub const fn listening(id: StationId, listen: SocketAddr) -> Self {
+        Self { id, listen: Some(listen), dial: None, pty: None, mqtt: None, key: None }
+    }
+
+    /// How a controller comes to it.
+    pub(crate) fn way(&self) -> Result<Way, ConfigError> {
+        let place = |text: &String| {
+            text.parse().map_err(|reason| ConfigError::Mqtt { station: self.id.clone(), reason }).map(Way::Mqtt)
+        };
+        let ways = [
+            self.listen.map(|address| Ok(Way::Listen(address))),
+            self.dial.clone().map(|address| Ok(Way::Dial(address))),
+            self.pty.clone().map(|link| Ok(Way::Pty(link))),
+            self.mqtt.as_ref().map(place),
+        ];
+        let mut ways = ways.into_iter().flatten();
+        match (ways.next(), ways.next()) {
+            (None, _) => Ok(Way::Nowhere),
+            (Some(way), None) => way,
+            (Some(_), Some(_)) => Err(ConfigError::TwoWays(self.id.clone())),
+        }
+    }
+
+    fn station_key(&self) -> Result<Option<StationKey>, ConfigError> {
+        let refused = |error| ConfigError::Key { station: self.id.clone(), error };
+        self.key.as_ref().map(|text| text.parse().map_err(refused)).transpose()
+    }
 }
 
 /// `[[labels]]`: labels with consecutive addresses.
@@ -99,6 +158,28 @@ pub enum ConfigError {
     /// A name twice.
     #[error("base station `{0}` stands twice")]
     StationTwice(StationId),
+    /// No way to it.
+    #[error("base station `{0}` has none of `listen`, `dial`, `pty` and `mqtt`")]
+    NoWay(StationId),
+    /// More than one way to it.
+    #[error("base station `{0}` has more than one of `listen`, `dial`, `pty` and `mqtt`")]
+    TwoWays(StationId),
+    /// A topic that is none.
+    #[error("base station `{station}`: mqtt {reason}")]
+    Mqtt {
+        /// The station.
+        station: StationId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that is none.
+    #[error("base station `{station}`: {error}")]
+    Key {
+        /// The station.
+        station: StationId,
+        /// What is wrong.
+        error: KeyError,
+    },
     /// A port twice.
     #[error("base station `{station}` would listen on {listen}, which is taken by another part of this file")]
     ListenTwice {
@@ -150,6 +231,11 @@ impl Config {
             message: error.message().to_owned(),
         })?;
         config.check()?;
+        for station in &config.base_stations {
+            if station.way()? == Way::Nowhere {
+                return Err(ConfigError::NoWay(station.id.clone()));
+            }
+        }
         Ok(config)
     }
 
@@ -171,12 +257,17 @@ impl Config {
         }
         let mut names = BTreeSet::new();
         let mut taken: BTreeSet<SocketAddr> = self.control.into_iter().collect();
-        for BaseStationConfig { id, listen } in &self.base_stations {
+        for station in &self.base_stations {
+            let id = &station.id;
             if !names.insert(id) {
                 return Err(ConfigError::StationTwice(id.clone()));
             }
-            if listen.port() != 0 && !taken.insert(*listen) {
-                return Err(ConfigError::ListenTwice { station: id.clone(), listen: *listen });
+            station.station_key()?;
+            if let Way::Listen(listen) = station.way()?
+                && listen.port() != 0
+                && !taken.insert(listen)
+            {
+                return Err(ConfigError::ListenTwice { station: id.clone(), listen });
             }
         }
         Ok(())
@@ -207,10 +298,16 @@ impl Config {
     }
 
     /// The world that the file describes.
+    ///
+    /// # Panics
+    /// A configuration that [`Config::check`] refuses.
     #[must_use]
     pub fn world_options(&self) -> WorldOptions {
-        let station =
-            |config: &BaseStationConfig| StationOptions { id: config.id.clone(), ..StationOptions::default() };
+        let station = |config: &BaseStationConfig| StationOptions {
+            id: config.id.clone(),
+            key: config.station_key().expect("the configuration was checked"),
+            ..StationOptions::default()
+        };
         let labels = |config: &LabelsConfig| {
             let LabelsConfig { first, count, panel, wake, station } = config.clone();
             group(first, count).map(move |label| LabelOptions {
@@ -310,6 +407,14 @@ wake = "5s"
             "line 2: unknown field `sead`, expected one of `seed`, `control`, `radio`, `base_station`, `labels`",
         );
         check("0.05", "1.5", "`radio.loss` is 1.5, not 0 to 1");
+        check("listen = ", "# ", "base station `front` has none of `listen`, `dial`, `pty` and `mqtt`");
+        let two = "dial = \"127.0.0.1:7002\"\nlisten = ";
+        check("listen = ", two, "base station `front` has more than one of `listen`, `dial`, `pty` and `mqtt`");
+        let mqtt = "mqtt = \"broker\" # ";
+        check("listen = ", mqtt, "base station `front`: mqtt `broker` is not `mqtt://host:port/topic`");
+        let key =
+            "base station `front`: a station's key is 64 hexadecimal digits; make one with `openssl rand -hex 32`";
+        check("listen = ", "key = \"4b\"\nlisten = ", key);
         check("0.05", "nan", "`radio.loss` is NaN, not 0 to 1");
         check("\"5s\"", "\"5 s\"", "line 13: `5 s` is not a duration, for example `800ms`, `5s` or `1m`");
         check("\"5s\"", "\"0s\"", "the labels from 0000000000000001 on: `wake` is 0ns, not 100ms to 900s");

@@ -35,12 +35,20 @@ counters! {
     frames_dropped,
     /// Data frames that stations sent again.
     retransmissions,
+    /// Times that stations lost power.
+    reboots,
+    /// Controllers that stations turned away.
+    refusals,
+    /// Frames with a seal that is not the controller's.
+    frames_forged,
     /// Hellos that opened a session.
     sessions,
     /// Transfers that stations received.
     transfers,
     /// Of those, taken whole by their label.
     delivered,
+    /// Kept by their label, to be shown later.
+    staged,
     /// Cancelled or superseded.
     cancelled,
     /// Refused by a full station.
@@ -49,7 +57,7 @@ counters! {
     expired,
     /// Refused by station or label for what they are: edition, panel, encoding or digest.
     refused,
-    /// Dropped without a status because a new session began.
+    /// Dropped without a status because a new session began, or the station lost power.
     voided,
     /// Check-ins that stations forwarded.
     check_ins,

@@ -3,6 +3,7 @@
 //! Each stream depends on the world's seed and its owner's id alone, so that no label's fate depends on
 //! the order in which others act or on how many others there are.
 
+use gondola_protocol::auth::Nonce;
 use gondola_protocol::{LabelId, StationId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -21,12 +22,12 @@ impl Dice {
     }
 
     pub(crate) fn of_station(seed: u64, station: &StationId) -> Self {
-        // FNV-1a, 64 bits (draft-eastlake-fnv): spreads a short name over a word, the same on every machine.
-        let id = station
-            .as_str()
-            .bytes()
-            .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-        Self::keyed(seed, *b"station ", id)
+        Self::keyed(seed, *b"station ", hash(station))
+    }
+
+    /// Of a station's crystal, and of the nonces that it makes.
+    pub(crate) fn of_crystal(seed: u64, station: &StationId) -> Self {
+        Self::keyed(seed, *b"crystal ", hash(station))
     }
 
     fn keyed(seed: u64, kind: [u8; 8], id: u64) -> Self {
@@ -42,9 +43,27 @@ impl Dice {
         self.0.next_u64() % limit.max(1)
     }
 
+    /// A drift of at most `max` millionths either way.
+    pub(crate) fn within_ppm(&mut self, max: u64) -> i64 {
+        let wide = i64::try_from(self.below(2 * max + 1)).unwrap_or_default();
+        wide - i64::try_from(max).unwrap_or_default()
+    }
+
+    pub(crate) fn nonce(&mut self) -> Nonce {
+        let mut nonce = Nonce::default();
+        self.0.fill_bytes(&mut nonce.0);
+        nonce
+    }
+
     /// Whether a message is lost.
     pub(crate) fn loses(&mut self, loss: Loss) -> bool {
         const WORDS: f64 = 4_294_967_296.0;
         loss.0 > 0.0 && f64::from(self.0.next_u32()) < loss.0 * WORDS
     }
+}
+
+/// FNV-1a, 64 bits (draft-eastlake-fnv): spreads a short name over a word, the same on every machine.
+fn hash(station: &StationId) -> u64 {
+    let bytes = station.as_str().bytes();
+    bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }

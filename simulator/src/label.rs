@@ -2,10 +2,13 @@
 //!
 //! It never echoes a digest that it was told: what it reports is computed from what it decoded.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gondola_protocol::message::{CheckIn, Reason, Status};
-use gondola_protocol::{Colours, Digest, Edition, LabelId, Millivolts, Moment, Panel, Planes, StationId};
+use gondola_protocol::message::{Action, CheckIn, Encoding, LightColour, Pattern, Reason, Report, Slot, Status};
+use gondola_protocol::{
+    Colours, Digest, Edition, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber,
+};
 
 use crate::battery::Battery;
 use crate::counters::Counters;
@@ -66,6 +69,21 @@ pub struct LabelState {
     pub battery_mv: Millivolts,
     /// What is wrong with it.
     pub fault: Option<Fault>,
+    /// The last blinking that it was told.
+    pub light: Option<Light>,
+    /// Times that it showed its address.
+    pub identified: u64,
+}
+
+/// A label's light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Light {
+    /// In which colour.
+    pub colour: LightColour,
+    /// How it blinks.
+    pub pattern: Pattern,
+    /// When it goes out.
+    pub until: Moment,
 }
 
 /// What a label reaches over the air while it acts.
@@ -87,6 +105,10 @@ pub(crate) struct Label {
     rssi_dbm: i8,
     temperature_c: i8,
     frame_buffer: Picture,
+    /// Pictures for later, by slot.
+    kept: BTreeMap<u8, Kept>,
+    light: Option<Light>,
+    identified: u64,
     displayed_at: Option<Moment>,
     /// Why the next check-in is made.
     reason: Reason,
@@ -116,6 +138,16 @@ impl Picture {
     }
 }
 
+/// A picture that waits in a slot.
+#[derive(Debug)]
+struct Kept {
+    picture: Picture,
+    /// When it is to be shown, by the controller's clock; zero for a page.
+    activate_at: Moment,
+    /// The same by the label's own crystal, as far as it knows the time.
+    due: Option<Moment>,
+}
+
 /// What has arrived of a picture, kept over sleeps.
 #[derive(Debug)]
 struct Partial {
@@ -141,6 +173,8 @@ enum Phase {
 struct WakeClock {
     first: Moment,
     period_us: u64,
+    /// The crystal's ticks in a true second, in millionths.
+    ppm: u64,
 }
 
 impl WakeClock {
@@ -150,7 +184,13 @@ impl WakeClock {
         let ppm = million - DRIFT_PPM_MAX + dice.below(2 * DRIFT_PPM_MAX + 1);
         let drifted = u128::from(nominal_us) * u128::from(ppm) / u128::from(million);
         let period_us = u64::try_from(drifted).unwrap_or(u64::MAX).max(1);
-        Self { first: start + Duration::from_micros(dice.below(period_us)), period_us }
+        Self { first: start + Duration::from_micros(dice.below(period_us)), period_us, ppm }
+    }
+
+    /// When the crystal has counted `span` from `now` on.
+    fn after(&self, now: Moment, span: Duration) -> Moment {
+        let drifted = span.as_micros() * u128::from(self.ppm) / 1_000_000;
+        now + Duration::from_micros(u64::try_from(drifted).unwrap_or(u64::MAX))
     }
 
     /// The first wake-up after `now`.
@@ -179,6 +219,9 @@ impl Label {
             rssi_dbm: -between::<i8>(&mut dice, 45, 85),
             temperature_c: between(&mut dice, 16, 26),
             frame_buffer: white,
+            kept: BTreeMap::new(),
+            light: None,
+            identified: 0,
             displayed_at: None,
             reason: Reason::Boot,
             partial: None,
@@ -212,6 +255,8 @@ impl Label {
             wakes: self.wakes,
             battery_mv: self.battery.voltage(now),
             fault: self.fault,
+            light: self.light,
+            identified: self.identified,
         }
     }
 
@@ -235,6 +280,7 @@ impl Label {
         self.reason = Reason::Boot;
         self.partial = None;
         self.outcome = None;
+        self.kept.clear();
         self.sleep(now);
         Some(self.observation(now))
     }
@@ -243,6 +289,8 @@ impl Label {
     pub(crate) fn act(&mut self, now: Moment, air: &mut Air<'_>) -> Option<Observation> {
         match std::mem::replace(&mut self.phase, Phase::Asleep) {
             Phase::Refreshing(picture) => return self.show(now, picture, air),
+            // By its own crystal: it needs nobody for that.
+            Phase::Asleep if self.activate(now) => {}
             _ if self.fault == Some(Fault::Deaf) => self.sleep(now),
             Phase::Asleep => {
                 self.wakes += 1;
@@ -257,7 +305,35 @@ impl Label {
 
     fn sleep(&mut self, now: Moment) {
         self.phase = Phase::Asleep;
-        self.due = self.wake.next(now);
+        let switches = self.kept.values().filter_map(|kept| kept.due);
+        self.due = switches.chain([self.wake.next(now)]).min().unwrap_or(now).max(now);
+    }
+
+    /// Begins to show the picture whose moment has come, if there is one. One that is older than what the glass
+    /// shows is dropped.
+    fn activate(&mut self, now: Moment) -> bool {
+        let is_due = |kept: &Kept| kept.due.is_some_and(|due| due <= now);
+        while let Some(slot) = self.kept.iter().find(|(_, kept)| is_due(kept)).map(|(slot, _)| *slot)
+            && let Some(Kept { picture, .. }) = self.kept.remove(&slot)
+        {
+            if picture.edition >= self.frame_buffer.edition {
+                self.begin_refresh(now, picture);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn begin_refresh(&mut self, now: Moment, picture: Picture) {
+        self.battery.spend(self.refresh);
+        self.go_on(now + self.refresh, Phase::Refreshing(picture));
+    }
+
+    /// The station's word for the time: what waits for its moment is set by it.
+    fn set_clock(&mut self, now: Moment, time: Moment) {
+        for kept in self.kept.values_mut().filter(|kept| kept.activate_at > Moment::ZERO) {
+            kept.due = Some(self.wake.after(now, kept.activate_at.since(time)));
+        }
     }
 
     fn go_on(&mut self, at: Moment, phase: Phase) {
@@ -271,14 +347,62 @@ impl Label {
         if let Some((offer, status)) = self.outcome.take() {
             air.station.handle_outcome(now, self.id, &offer, status);
         }
-        let check_in = self.check_in(now);
-        let (heard, offer) = air.station.handle_poll(now, &check_in);
-        if heard == Heard::Taken {
+        let report = self.report(now);
+        let answer = air.station.handle_poll(now, &report);
+        if answer.heard == Heard::Taken {
             self.reason = Reason::Regular;
         }
-        match offer {
-            Some(offer) => self.consider(now, now + took, offer, air),
+        if let Some(time) = answer.time {
+            self.set_clock(now, time);
+        }
+        let (mut refresh, mut pinged) = (false, false);
+        for (number, action) in answer.commands {
+            refresh |= action == Action::Refresh;
+            pinged |= action == Action::Ping;
+            self.obey(now, number, action, air);
+        }
+        match answer.offer {
+            Some(offer) => self.consider(now, now + took, offer, answer.time, air),
+            None if refresh => self.begin_refresh(now, self.frame_buffer.clone()),
+            None if pinged => self.go_on(now + took, Phase::Polling),
             None => self.sleep(now),
+        }
+    }
+
+    /// Does what it was told, and tells that it is done; unheard, it is told the same again.
+    fn obey(&mut self, now: Moment, number: TransferNumber, action: Action, air: &mut Air<'_>) {
+        let mut status = Status::Delivered;
+        match action {
+            Action::Ping => self.reason = Reason::Answered,
+            Action::Identify => self.identified += 1,
+            Action::Flash { colour, pattern, seconds } => {
+                let until = now + Duration::from_secs(seconds.into());
+                self.light = Some(Light { colour, pattern, until });
+            }
+            Action::Refresh | Action::Firmware => {}
+            Action::Drop { slot } => {
+                if self.kept.remove(&slot).is_none() {
+                    status = Status::Unsupported;
+                }
+            }
+            // Its display has one page.
+            Action::Page { .. } => status = Status::Unsupported,
+        }
+        if self.exchange(air).is_some() {
+            air.station.handle_done(now, self.id, number, status);
+        }
+    }
+
+    fn report(&mut self, now: Moment) -> Report {
+        let check_in = self.check_in(now);
+        let slot = |(slot, kept): (&u8, &Kept)| {
+            let Picture { edition, digest, .. } = kept.picture;
+            Slot { slot: *slot, edition, digest, activate_at: kept.activate_at }
+        };
+        Report {
+            check_in,
+            encodings: Encoding::ALL.iter().fold(0, |bits, encoding| bits | encoding.bit()),
+            slots: self.kept.iter().map(slot).collect(),
         }
     }
 
@@ -297,7 +421,11 @@ impl Label {
     }
 
     /// A picture is refused before any of it is sent where its header is enough to know.
-    fn consider(&mut self, now: Moment, at: Moment, offer: Offer, air: &mut Air<'_>) {
+    fn consider(&mut self, now: Moment, at: Moment, offer: Offer, time: Option<Moment>, air: &mut Air<'_>) {
+        if offer.ahead.slot > 0 && time.is_none() {
+            // Nobody knows when it is to be shown; the station soon will.
+            return self.sleep(now);
+        }
         if offer.panel != self.panel() {
             self.tell(now, offer, Status::WrongPanel, air);
             return self.sleep(now);
@@ -355,9 +483,19 @@ impl Label {
             self.tell(now, offer, Status::Undecodable, air);
             return self.sleep(now);
         };
+        let time = air.station.time(now).filter(|_| offer.ahead.slot > 0);
+        if let Some(time) = time
+            && (offer.ahead.activate_at > time || offer.ahead.activate_at == Moment::ZERO)
+        {
+            let kept = Kept { picture, activate_at: offer.ahead.activate_at, due: None };
+            self.kept.insert(offer.ahead.slot, kept);
+            self.set_clock(now, time);
+            self.tell(now, offer, Status::Staged, air);
+            // What it keeps is news.
+            return self.go_on(now, Phase::Polling);
+        }
         self.tell(now, offer, Status::Delivered, air);
-        self.battery.spend(self.refresh);
-        self.go_on(now + self.refresh, Phase::Refreshing(picture));
+        self.begin_refresh(now, picture);
     }
 
     /// The display has changed, unless it is stuck.

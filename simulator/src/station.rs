@@ -2,29 +2,40 @@
 //!
 //! It never asks a label for anything and never looks into a picture.
 
+mod handshake;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gondola_protocol::frame::{self, FrameDecoder, PAYLOAD_MAX};
+use gondola_protocol::auth::{Sealer, SessionKey, StationKey};
+use gondola_protocol::frame::{self, FrameDecoder};
 use gondola_protocol::message::{
-    CheckIn, Downlink, Encoding, Frame, Hello, Reason, Status, Transfer, Uplink, VERSION, Welcome,
+    Action, Clock, Credits, Downlink, Encoding, Firmware, Frame, Reason, Refusal, Report, Slot, Staged, Status,
+    Transfer, Uplink, VERSION_MAX,
 };
 use gondola_protocol::{
     Digest, Edition, LabelId, Millivolts, Moment, Panel, SequenceNumber, SessionId, StationId, TransferNumber,
 };
 
+use self::handshake::Knocked;
 use crate::counters::Counters;
 use crate::dice::{Dice, Loss};
 use crate::radio::BLOCK_BYTES;
 use crate::uplink::{Queued, UplinkQueue};
-use crate::waiting::{Settled, Waiting};
+use crate::waiting::{Ahead, Settled, Waiting};
 
 /// A check-in that says nothing new is forwarded after this time all the same.
 const FORWARD_PERIOD: Duration = Duration::from_secs(15 * 60);
 
 /// A battery that moved by this much is news.
 const BATTERY_STEP_MV: u16 = 50;
+
+/// Crystals are this many parts per million fast or slow at most.
+const DRIFT_PPM_MAX: u64 = 20;
+
+/// What simulated labels call their firmware.
+const FIRMWARE: &str = "gondola-simulator 1.0";
 
 /// Frames that nobody has taken from the station yet: two windows of data and their acks with room to
 /// spare, below a megabyte. Beyond that they are dropped as line noise would; the sender repeats them.
@@ -43,6 +54,10 @@ pub struct StationOptions {
     pub bytes_max: u32,
     /// Encodings that it passes on, a bit each.
     pub encodings: u8,
+    /// Highest version of shelflink that it speaks, 1 or 2.
+    pub version_max: u8,
+    /// Its key: with one it serves only a controller that has it, too.
+    pub key: Option<StationKey>,
 }
 
 impl Default for StationOptions {
@@ -54,6 +69,8 @@ impl Default for StationOptions {
             transfers_max: 256,
             bytes_max: 1 << 20,
             encodings: Encoding::ALL.iter().fold(0, |bits, encoding| bits | encoding.bit()),
+            version_max: VERSION_MAX,
+            key: None,
         }
     }
 }
@@ -67,11 +84,13 @@ pub(crate) struct Offer {
     pub(crate) digest: Digest,
     pub(crate) encoding: Encoding,
     pub(crate) length: usize,
+    pub(crate) ahead: Ahead,
 }
 
 impl Offer {
-    fn of(transfer: &Transfer) -> Self {
+    fn of((ahead, transfer): (Ahead, &Transfer)) -> Self {
         Self {
+            ahead,
             number: transfer.number,
             panel: transfer.panel,
             edition: transfer.edition,
@@ -85,6 +104,16 @@ impl Offer {
     pub(crate) fn continues(&self, later: &Self) -> bool {
         Self { number: later.number, ..*self } == *later
     }
+}
+
+/// What a station answers to a label that polls.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) heard: Heard,
+    /// What the station takes for the controller's time; none until it was told.
+    pub(crate) time: Option<Moment>,
+    pub(crate) commands: Vec<(TransferNumber, Action)>,
+    pub(crate) offer: Option<Offer>,
 }
 
 /// Whether a station took charge of a check-in, so that the label need not report the same again.
@@ -109,9 +138,17 @@ pub(crate) struct Station {
     options: StationOptions,
     loss: Loss,
     dice: Dice,
+    nonces: Dice,
     link: Link,
     decoder: FrameDecoder,
+    knocked: Option<Knocked>,
     session: Option<Session>,
+    /// Counts its starts.
+    epoch: u32,
+    /// When it was started last.
+    started_at: Moment,
+    /// How much faster its crystal runs than it should, in millionths.
+    drift_ppm: i64,
     out: VecDeque<Bytes>,
     counters: Counters,
 }
@@ -120,6 +157,10 @@ pub(crate) struct Station {
 #[derive(Debug)]
 struct Session {
     id: SessionId,
+    version: u8,
+    seal: Option<SessionKey>,
+    /// The controller's time as it was told, and the station's own at that moment.
+    time: Option<Clock>,
     /// Sequence number of the controller's next data frame.
     expected: SequenceNumber,
     waiting: Waiting,
@@ -128,18 +169,20 @@ struct Session {
 }
 
 /// What the controller was last told of a label.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Forwarded {
     at: Moment,
     panel: Panel,
     edition: Edition,
     digest: Digest,
     battery_mv: Millivolts,
+    slots: Vec<Slot>,
 }
 
 impl Forwarded {
-    fn is_news(&self, now: Moment, check_in: &CheckIn) -> bool {
+    fn is_news(&self, now: Moment, Report { check_in, slots, .. }: &Report) -> bool {
         check_in.reason != Reason::Regular
+            || *slots != self.slots
             || (check_in.edition, check_in.digest, check_in.panel) != (self.edition, self.digest, self.panel)
             || check_in.battery_mv.0.abs_diff(self.battery_mv.0) >= BATTERY_STEP_MV
             || now.since(self.at) >= FORWARD_PERIOD
@@ -147,9 +190,15 @@ impl Forwarded {
 }
 
 impl Station {
-    pub(crate) fn new(options: StationOptions, seed: u64, loss: f64) -> Self {
+    pub(crate) fn new(options: StationOptions, seed: u64, loss: f64, start: Moment) -> Self {
+        let mut crystal = Dice::of_crystal(seed, &options.id);
         Self {
             dice: Dice::of_station(seed, &options.id),
+            drift_ppm: crystal.within_ppm(DRIFT_PPM_MAX),
+            nonces: crystal,
+            knocked: None,
+            epoch: 1,
+            started_at: start,
             options,
             loss: Loss(loss),
             link: Link::Down,
@@ -180,6 +229,35 @@ impl Station {
     pub(crate) fn disconnect(&mut self) {
         self.connect();
         self.link = Link::Down;
+    }
+
+    /// It loses power for a moment: everything that it held is gone, and it is silent until a hello.
+    pub(crate) fn reboot(&mut self, now: Moment) {
+        self.counters.voided += self.session.as_ref().map_or(0, |session| session.waiting.len() as u64);
+        self.counters.reboots += 1;
+        self.session = None;
+        self.knocked = None;
+        self.epoch += 1;
+        self.started_at = now;
+        if self.link != Link::Down {
+            self.connect();
+            if self.options.version_max >= 2 {
+                self.send(Frame::Announce(self.options.id.clone()).encode());
+            }
+        }
+    }
+
+    /// What it holds at once changes, and its controller is told.
+    pub(crate) fn set_credits(&mut self, now: Moment, credits: Credits) {
+        self.options.transfers_max = credits.transfers_max;
+        self.options.bytes_max = credits.bytes_max;
+        if let Some(session) = &mut self.session {
+            session.waiting.resize(&credits);
+            if session.version >= 2 {
+                session.uplink.push_credits(credits);
+            }
+        }
+        self.transmit_new(now);
     }
 
     pub(crate) fn handle_bytes(&mut self, now: Moment, bytes: &[u8]) {
@@ -218,7 +296,7 @@ impl Station {
             let again = session.uplink.handle_timeout(now);
             self.counters.retransmissions += again.len() as u64;
             for frame in again {
-                self.transmit(&frame);
+                self.transmit_sealed(frame.to_vec());
             }
         }
         self.transmit_new(now);
@@ -230,60 +308,35 @@ impl Station {
             self.counters.frames_lost_down += 1;
             return;
         }
-        match Frame::decode(payload) {
+        let Some(payload) = self.unseal(payload.clone()) else { return };
+        match Frame::decode(&payload) {
             Ok(Frame::Hello(hello)) => self.handle_hello(now, &hello),
+            Ok(Frame::Knock(knock)) => self.handle_knock(&knock),
+            Ok(Frame::Answer { session }) => self.handle_answer(now, session),
             Ok(Frame::Data { session, sequence, body }) => self.handle_data(now, session, sequence, &body),
             Ok(Frame::Ack { session: id, next }) => {
                 if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
                     session.uplink.handle_ack(now, next);
                 }
             }
-            // A welcome is a station's to say; what else cannot be read is the controller's to repeat.
-            Ok(Frame::Welcome(_)) | Err(_) => self.counters.frames_broken += 1,
-        }
-    }
-
-    fn handle_hello(&mut self, now: Moment, hello: &Hello) {
-        if !(hello.version_min..=hello.version_max).contains(&VERSION) {
-            return;
-        }
-        if self.session.as_ref().is_none_or(|session| session.id != hello.session) {
-            self.counters.voided += self.session.as_ref().map_or(0, |session| session.waiting.len() as u64);
-            self.counters.sessions += 1;
-            self.session = Some(Session::new(now, hello.session, &self.options));
-            self.out.clear();
-        } else if self.link == Link::Silent
-            && let Some(session) = &mut self.session
-        {
-            session.uplink.restart_timers(now);
-        }
-        self.link = Link::Greeted;
-        self.transmit(&Frame::Welcome(self.welcome(hello.session)).encode());
-    }
-
-    fn welcome(&self, session: SessionId) -> Welcome {
-        Welcome {
-            session,
-            version: VERSION,
-            station: self.options.id.clone(),
-            // The simulated station never restarts.
-            epoch: 1,
-            encodings: self.options.encodings,
-            window: self.options.window,
-            payload_max: u32::try_from(PAYLOAD_MAX).expect("96 KiB fit"),
-            transfers_max: self.options.transfers_max,
-            bytes_max: self.options.bytes_max,
+            // The rest is a station's to say; what cannot be read is the controller's to repeat.
+            Ok(Frame::Welcome(_) | Frame::Challenge { .. } | Frame::Refused { .. } | Frame::Announce(_)) | Err(_) => {
+                self.counters.frames_broken += 1;
+            }
         }
     }
 
     fn handle_data(&mut self, now: Moment, id: SessionId, sequence: SequenceNumber, body: &Bytes) {
+        if self.session.is_none() {
+            return self.refuse(id, Refusal::UnknownSession);
+        }
         let Some(session) = self.session.as_mut().filter(|session| session.id == id) else { return };
         let accepted = sequence == session.expected && !session.uplink.is_choked();
         if accepted {
             session.expected = SequenceNumber(sequence.0.wrapping_add(1));
         }
         let ack = Frame::Ack { session: id, next: session.expected };
-        self.transmit(&ack.encode());
+        self.transmit_sealed(ack.encode());
         if accepted {
             match Downlink::decode(body) {
                 Ok(message) => self.handle_message(now, message),
@@ -293,31 +346,63 @@ impl Station {
     }
 
     fn handle_message(&mut self, now: Moment, message: Downlink) {
+        let own_clock = self.own_clock(now);
         let Some(session) = &mut self.session else { return };
         let settled = match message {
             Downlink::Batch(transfers) => {
-                self.counters.transfers += transfers.len() as u64;
-                let encodings = self.options.encodings;
-                let add = |transfer: Transfer| {
-                    if transfer.encoding.bit() & encodings == 0 {
-                        vec![(transfer.number, Status::UnknownEncoding)]
-                    } else {
-                        session.waiting.add(now, transfer)
-                    }
-                };
-                transfers.into_iter().flat_map(add).collect()
+                let glass = Ahead::default();
+                transfers.into_iter().flat_map(|transfer| self.add(now, glass, transfer)).collect()
+            }
+            Downlink::Stage(staged) => {
+                let add = |Staged { slot, activate_at, transfer }| self.add(now, Ahead { slot, activate_at }, transfer);
+                staged.into_iter().flat_map(add).collect()
+            }
+            Downlink::Command(command) => {
+                let orders = command.labels.iter();
+                orders
+                    .filter_map(|(number, label)| session.waiting.order(now, *number, *label, command.action))
+                    .collect()
             }
             Downlink::Cancel(numbers) => session.waiting.cancel(&numbers.into_iter().collect::<BTreeSet<_>>()),
-            // Nothing that this station does depends on the time of day.
-            Downlink::TimeSync(_) => Vec::new(),
+            Downlink::TimeSync(told) => {
+                let clock = Clock { told, station: own_clock };
+                session.time = Some(clock);
+                if session.version >= 2 {
+                    session.uplink.push_clock(clock);
+                }
+                Vec::new()
+            }
         };
         self.settle(settled);
+    }
+
+    fn add(&mut self, now: Moment, ahead: Ahead, transfer: Transfer) -> Vec<Settled> {
+        self.counters.transfers += 1;
+        let Some(session) = &mut self.session else { return Vec::new() };
+        if transfer.encoding.bit() & self.options.encodings == 0 {
+            return vec![(transfer.number, Status::UnknownEncoding)];
+        }
+        session.waiting.add(now, ahead, transfer)
+    }
+
+    /// Microseconds since the start, by its own crystal.
+    fn own_clock(&self, now: Moment) -> Moment {
+        let true_us = i64::try_from(now.since(self.started_at).as_micros()).unwrap_or(i64::MAX);
+        let drifted = true_us.saturating_add(true_us / 1_000 * self.drift_ppm / 1_000);
+        Moment::from_micros(u64::try_from(drifted).unwrap_or_default())
+    }
+
+    /// What it takes for the controller's time.
+    pub(crate) fn time(&self, now: Moment) -> Option<Moment> {
+        let clock = self.session.as_ref()?.time?;
+        Some(clock.told + self.own_clock(now).since(clock.station))
     }
 
     fn settle(&mut self, settled: Vec<Settled>) {
         for (_, status) in &settled {
             let counter = match status {
                 Status::Delivered => &mut self.counters.delivered,
+                Status::Staged => &mut self.counters.staged,
                 Status::Cancelled => &mut self.counters.cancelled,
                 Status::NoRoom => &mut self.counters.no_room,
                 Status::Expired => &mut self.counters.expired,
@@ -338,17 +423,34 @@ impl Station {
         {
             match message {
                 Uplink::CheckIns(check_ins) => self.counters.check_ins += check_ins.len() as u64,
+                Uplink::Reports(reports) => self.counters.check_ins += reports.len() as u64,
                 Uplink::Presence(_) => self.counters.presences += 1,
-                Uplink::Statuses(_) => {}
+                Uplink::Statuses(_) | Uplink::Clock(_) | Uplink::Credits(_) | Uplink::Firmware(_) => {}
             }
-            self.transmit(&frame);
+            self.transmit_sealed(frame.to_vec());
         }
     }
 
-    fn transmit(&mut self, payload: &[u8]) {
-        if self.link != Link::Greeted {
-            return;
+    /// From now on it speaks on this byte stream.
+    fn greet(&mut self) {
+        self.link = Link::Greeted;
+    }
+
+    /// A payload of the session.
+    fn transmit_sealed(&mut self, mut payload: Vec<u8>) {
+        if let Some(seal) = self.session.as_ref().and_then(|session| session.seal.as_ref()) {
+            seal.seal(Sealer::Station, &mut payload);
         }
+        self.transmit(payload);
+    }
+
+    fn transmit(&mut self, payload: Vec<u8>) {
+        if self.link == Link::Greeted {
+            self.send(payload);
+        }
+    }
+
+    fn send(&mut self, payload: Vec<u8>) {
         self.counters.frames_up += 1;
         if self.dice.loses(self.loss) {
             self.counters.frames_lost_up += 1;
@@ -356,25 +458,30 @@ impl Station {
             self.counters.frames_dropped += 1;
         } else {
             let mut encoded = Vec::new();
-            frame::encode(payload, &mut encoded);
+            frame::encode(&payload, &mut encoded);
             self.out.push_back(encoded.into());
         }
     }
 
     // The radio.
 
-    /// A label polls: forwards its check-in if there is a reason to, and offers what waits for it.
-    pub(crate) fn handle_poll(&mut self, now: Moment, check_in: &CheckIn) -> (Heard, Option<Offer>) {
-        let Some(session) = &mut self.session else { return (Heard::NotTaken, None) };
-        let heard = session.forward(now, check_in);
-        let offer = session.waiting.of(check_in.label).map(Offer::of);
+    /// A label polls: forwards its report if there is a reason to, and offers what waits for it.
+    pub(crate) fn handle_poll(&mut self, now: Moment, report: &Report) -> Answer {
+        let time = self.time(now);
+        let Some(session) = &mut self.session else {
+            return Answer { heard: Heard::NotTaken, time, commands: Vec::new(), offer: None };
+        };
+        let heard = session.forward(now, report);
+        let label = report.check_in.label;
+        let commands = session.waiting.commands(label).collect();
+        let offer = session.waiting.of(label).map(Offer::of);
         self.transmit_new(now);
-        (heard, offer)
+        Answer { heard, time, commands, offer }
     }
 
     /// A block of an offered picture; none when the offer no longer holds.
     pub(crate) fn block(&self, label: LabelId, offer: &Offer, start: usize) -> Option<Bytes> {
-        let transfer = self.session.as_ref()?.waiting.of(label).filter(|held| Offer::of(held) == *offer)?;
+        let (_, transfer) = self.session.as_ref()?.waiting.of(label).filter(|held| Offer::of(*held) == *offer)?;
         let end = (start + BLOCK_BYTES).min(transfer.data.len());
         Some(transfer.data.slice(start.min(end)..end))
     }
@@ -382,41 +489,58 @@ impl Station {
     /// A label tells what became of an offer; ignored when the offer no longer holds.
     pub(crate) fn handle_outcome(&mut self, now: Moment, label: LabelId, offer: &Offer, status: Status) {
         let Some(session) = &mut self.session else { return };
-        if session.waiting.of(label).is_some_and(|held| Offer::of(held) == *offer) {
-            session.waiting.remove(label);
+        if session.waiting.in_slot(label, offer.ahead.slot).is_some_and(|held| Offer::of((offer.ahead, held)) == *offer)
+        {
+            session.waiting.remove(label, offer.ahead.slot);
             self.settle(vec![(offer.number, status)]);
             self.transmit_new(now);
         }
     }
+
+    /// A label has done what it was told; ignored when that was withdrawn meanwhile.
+    pub(crate) fn handle_done(&mut self, now: Moment, label: LabelId, number: TransferNumber, status: Status) {
+        let Some(session) = &mut self.session else { return };
+        let Some(action) = session.waiting.remove_command(label, number) else { return };
+        if action == Action::Firmware {
+            session.uplink.push_firmware(label, Firmware::new(FIRMWARE).expect("the text is short"));
+        }
+        self.settle(vec![(number, status)]);
+        self.transmit_new(now);
+    }
 }
 
 impl Session {
-    fn new(now: Moment, id: SessionId, options: &StationOptions) -> Self {
+    fn new(now: Moment, id: SessionId, version: u8, seal: Option<SessionKey>, options: &StationOptions) -> Self {
         let bytes_max = usize::try_from(options.bytes_max).unwrap_or(usize::MAX);
         Self {
             id,
+            version,
+            seal,
+            time: None,
             expected: SequenceNumber(0),
             waiting: Waiting::new(usize::from(options.transfers_max), bytes_max),
-            uplink: UplinkQueue::new(now, id, usize::from(options.window)),
+            uplink: UplinkQueue::new(now, id, version, usize::from(options.window)),
             forwarded: BTreeMap::new(),
         }
     }
 
-    /// Forwards a check-in that says something new, while work waits for the label, or after a while;
+    /// Forwards a report that says something new, while work waits for the label, or after a while;
     /// else the label stands in the next presence.
-    fn forward(&mut self, now: Moment, check_in: &CheckIn) -> Heard {
-        let known = self.forwarded.get(&check_in.label);
-        let is_news = known.is_none_or(|known| known.is_news(now, check_in));
-        if !is_news && self.waiting.of(check_in.label).is_none() {
-            self.uplink.push_heard(check_in.label);
+    fn forward(&mut self, now: Moment, report: &Report) -> Heard {
+        let label = report.check_in.label;
+        let is_news = self.forwarded.get(&label).is_none_or(|known| known.is_news(now, report));
+        if !is_news && !self.waiting.has_work(label) {
+            self.uplink.push_heard(label);
             return Heard::Taken;
         }
-        if self.uplink.push_check_in(check_in.clone()) == Queued::Full {
-            self.uplink.push_heard(check_in.label);
+        if self.uplink.push_check_in(report.clone()) == Queued::Full {
+            self.uplink.push_heard(label);
             return Heard::NotTaken;
         }
-        let CheckIn { label, panel, edition, digest, battery_mv, .. } = *check_in;
-        self.forwarded.insert(label, Forwarded { at: now, panel, edition, digest, battery_mv });
+        let (check_in, slots) = (&report.check_in, report.slots.clone());
+        let (panel, edition, digest) = (check_in.panel, check_in.edition, check_in.digest);
+        self.forwarded
+            .insert(label, Forwarded { at: now, panel, edition, digest, battery_mv: check_in.battery_mv, slots });
         Heard::Taken
     }
 }

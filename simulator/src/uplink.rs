@@ -1,10 +1,10 @@
 //! A station's sending side of one session: what waits for the controller, and go-back-N.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gondola_protocol::message::{CheckIn, Frame, Uplink};
+use gondola_protocol::message::{Clock, Credits, Firmware, Frame, Report, Uplink};
 use gondola_protocol::{LabelId, Moment, SequenceNumber, SessionId};
 
 use crate::waiting::Settled;
@@ -49,8 +49,14 @@ pub(crate) struct UplinkQueue {
     unacked: VecDeque<Bytes>,
     timeouts: u32,
     resend_at: Option<Moment>,
+    version: u8,
     statuses: VecDeque<Settled>,
-    check_ins: VecDeque<CheckIn>,
+    check_ins: VecDeque<Report>,
+    /// The answer to the last time sync.
+    clock: Option<Clock>,
+    credits: Option<Credits>,
+    /// One for each label at most.
+    firmware: BTreeMap<LabelId, Firmware>,
     /// Labels heard since the last presence; at most all labels of the station.
     heard: BTreeSet<LabelId>,
     presence_at: Moment,
@@ -58,9 +64,13 @@ pub(crate) struct UplinkQueue {
 }
 
 impl UplinkQueue {
-    pub(crate) fn new(now: Moment, session: SessionId, window: usize) -> Self {
+    pub(crate) fn new(now: Moment, session: SessionId, version: u8, window: usize) -> Self {
         Self {
             session,
+            version,
+            clock: None,
+            credits: None,
+            firmware: BTreeMap::new(),
             window,
             next: SequenceNumber(0),
             unacked: VecDeque::new(),
@@ -84,16 +94,28 @@ impl UplinkQueue {
     }
 
     /// Queues a check-in; in a full queue it replaces the one of its label, if there is one.
-    pub(crate) fn push_check_in(&mut self, check_in: CheckIn) -> Queued {
+    pub(crate) fn push_check_in(&mut self, report: Report) -> Queued {
         if self.check_ins.len() < CHECK_INS_MAX {
-            self.check_ins.push_back(check_in);
+            self.check_ins.push_back(report);
             return Queued::Yes;
         }
-        match self.check_ins.iter_mut().find(|queued| queued.label == check_in.label) {
-            Some(queued) => *queued = check_in,
+        match self.check_ins.iter_mut().find(|queued| queued.check_in.label == report.check_in.label) {
+            Some(queued) => *queued = report,
             None => return Queued::Full,
         }
         Queued::Yes
+    }
+
+    pub(crate) fn push_clock(&mut self, clock: Clock) {
+        self.clock = Some(clock);
+    }
+
+    pub(crate) fn push_credits(&mut self, credits: Credits) {
+        self.credits = Some(credits);
+    }
+
+    pub(crate) fn push_firmware(&mut self, label: LabelId, firmware: Firmware) {
+        self.firmware.insert(label, firmware);
     }
 
     pub(crate) fn push_heard(&mut self, label: LabelId) {
@@ -155,11 +177,24 @@ impl UplinkQueue {
             let count = count.min(queue.len());
             (count > 0).then(|| queue.drain(..count).collect())
         }
+        if let Some(clock) = self.clock.take() {
+            return Some(Uplink::Clock(clock));
+        }
+        if let Some(credits) = self.credits.take() {
+            return Some(Uplink::Credits(credits));
+        }
         if let Some(statuses) = some_of(&mut self.statuses, STATUSES_PER_FRAME) {
             return Some(Uplink::Statuses(statuses));
         }
-        if let Some(check_ins) = some_of(&mut self.check_ins, CHECK_INS_PER_FRAME) {
-            return Some(Uplink::CheckIns(check_ins));
+        if let Some(reports) = some_of(&mut self.check_ins, CHECK_INS_PER_FRAME) {
+            return Some(match self.version {
+                1 => Uplink::CheckIns(reports.into_iter().map(|report| report.check_in).collect()),
+                _ => Uplink::Reports(reports),
+            });
+        }
+        if !self.firmware.is_empty() {
+            let some = std::iter::from_fn(|| self.firmware.pop_first()).take(CHECK_INS_PER_FRAME);
+            return Some(Uplink::Firmware(some.collect()));
         }
         if !self.presence_due {
             return None;
@@ -175,14 +210,14 @@ impl UplinkQueue {
 
 #[cfg(test)]
 mod tests {
-    use gondola_protocol::message::Reason;
+    use gondola_protocol::message::{CheckIn, Reason};
     use gondola_protocol::{Edition, Millivolts, Planes};
 
     use super::*;
 
-    fn check_in(label: u64, edition: u64) -> CheckIn {
+    fn check_in(label: u64, edition: u64) -> Report {
         let panel = "bw-8x1".parse().unwrap();
-        CheckIn {
+        let check_in = CheckIn {
             label: LabelId(label),
             panel,
             reason: Reason::Regular,
@@ -192,12 +227,13 @@ mod tests {
             rssi_dbm: -60,
             temperature_c: 20,
             firmware: 1,
-        }
+        };
+        Report { check_in, encodings: 3, slots: vec![] }
     }
 
     #[test]
     fn a_full_queue_keeps_the_newest_of_each_label_and_takes_no_other() {
-        let mut uplink = UplinkQueue::new(Moment::ZERO, SessionId(1), 1);
+        let mut uplink = UplinkQueue::new(Moment::ZERO, SessionId(1), 1, 1);
         for label in 0..CHECK_INS_MAX as u64 {
             assert_eq!(uplink.push_check_in(check_in(label, 1)), Queued::Yes);
         }
@@ -211,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_eight_times_and_an_ack_ends_it() {
-        let mut uplink = UplinkQueue::new(Moment::ZERO, SessionId(1), 4);
+        let mut uplink = UplinkQueue::new(Moment::ZERO, SessionId(1), 1, 4);
         uplink.push_check_in(check_in(1, 1));
         uplink.poll_frame(Moment::ZERO).unwrap();
         for at_ms in [300, 900, 2_100, 4_500, 6_900, 9_300] {

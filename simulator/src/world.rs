@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use bytes::Bytes;
+use gondola_protocol::message::Credits;
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, StationId};
 
 use crate::counters::Counters;
@@ -108,7 +109,7 @@ impl World {
             now: start,
             radio: Radio { loss: Loss(loss) },
             station_due: vec![None; stations.len()],
-            stations: stations.into_iter().map(|station| Station::new(station, seed, loss)).collect(),
+            stations: stations.into_iter().map(|station| Station::new(station, seed, loss, start)).collect(),
             station_by_id,
             agenda: hung.iter().enumerate().map(|(at, hung)| Reverse((hung.label.due(), Actor::Label(at)))).collect(),
             labels: hung,
@@ -129,6 +130,16 @@ impl World {
     /// The byte stream ends. The session lives until the next hello, and labels go on taking what waits.
     pub fn disconnect(&mut self, now: Moment, station: &StationId) {
         self.at_station(now, station, Station::disconnect);
+    }
+
+    /// A station loses power for a moment. Its byte stream stays open, as a serial line does.
+    pub fn reboot(&mut self, now: Moment, station: &StationId) {
+        self.at_station(now, station, |station| station.reboot(now));
+    }
+
+    /// What a station holds at once changes, and its controller is told.
+    pub fn set_credits(&mut self, now: Moment, station: &StationId, credits: Credits) {
+        self.at_station(now, station, |station| station.set_credits(now, credits));
     }
 
     /// Bytes from the controller to a station.

@@ -34,7 +34,7 @@ impl Controller {
         match event {
             HeadEvent::Up(welcome) => self.station_up(now, &station, &welcome),
             HeadEvent::Down(reason) => self.station_down(now, &station, reason.to_string()),
-            HeadEvent::Room(_) => {}
+            HeadEvent::Room(_) | HeadEvent::Keeps { .. } | HeadEvent::Firmware(..) | HeadEvent::Clock(_) => {}
             HeadEvent::CheckIn(check_in) => self.handle_check_in(now, &station, &check_in),
             HeadEvent::Present(label) => self.handle_presence(now, &station, label),
             HeadEvent::Outcome { number, outcome } => self.handle_outcome(now, number, outcome),
@@ -202,6 +202,8 @@ impl Controller {
             Outcome::Status(Status::UnknownEncoding) => {
                 self.refused(now, id, "its base station cannot pass on this encoding; update the station's firmware");
             }
+            // Nothing is staged or commanded yet.
+            Outcome::Status(Status::Staged | Status::Unsupported) => {}
         }
         self.look_again(id, Lane::Routine);
         self.changed.insert(id);

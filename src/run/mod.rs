@@ -9,6 +9,7 @@ pub mod outbox;
 pub mod pictures;
 pub mod publications;
 pub mod reload;
+pub mod stations;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_drivers::head::{Counters, HeadEvent, HeadOptions};
-use gondola_drivers::{StationHandle, StationOptions, Transport};
+use gondola_drivers::StationHandle;
+use gondola_drivers::head::{Counters, HeadEvent};
 use gondola_protocol::{StationId, StoreId};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
@@ -47,6 +48,7 @@ use mqtt::BrokerOptions;
 use outbox::Outbox;
 use pictures::Studio;
 use reload::{ReloadOrder, Reloads};
+use stations::{Entrance, StationError};
 use store::{Inbox, News, Store, StoreHandle, StoreParts};
 use telemetry::Telemetry;
 use tls::TlsError;
@@ -83,6 +85,15 @@ pub enum StartError {
         /// Why.
         #[source]
         source: ViewError,
+    },
+    /// A base station cannot be driven.
+    #[error("cannot drive base station `{station}`")]
+    Station {
+        /// The base station.
+        station: StationId,
+        /// Why.
+        #[source]
+        source: StationError,
     },
     /// The fonts do not open.
     #[error("cannot start the render threads")]
@@ -141,6 +152,7 @@ impl StartError {
             Self::DataDir(error) => Some(error.hint().to_owned()),
             Self::Journal { source, .. } => Some(source.hint()),
             Self::View { source, .. } => Some(source.hint().to_owned()),
+            Self::Station { source, .. } => Some(source.hint().to_owned()),
             _ => None,
         }
     }
@@ -172,6 +184,7 @@ pub struct System {
     shutdown: CancellationToken,
     failed: CancellationToken,
     data_dir: DataDir,
+    entrance: Entrance,
 }
 
 impl System {
@@ -200,6 +213,7 @@ impl System {
             shutdown: CancellationToken::new(),
             failed: CancellationToken::new(),
             data_dir,
+            entrance: Entrance::default(),
         };
         let options = broker_options(config, broker, clock)?;
         let reloads = Reloads::new(tls::client(None)?, clock);
@@ -210,7 +224,7 @@ impl System {
             let (orders, ordered) = mpsc::channel(reload::ORDERS_MAX);
             let feed =
                 FeedEnds { acknowledgements: safe.clone(), reloads: orders.clone(), outbox: Arc::clone(&outbox) };
-            let handle = system.start_store(store, Arc::clone(&templates), clock, studio.clone(), feed)?;
+            let handle = system.start_store(store, Arc::clone(&templates), clock, studio.clone(), feed).await?;
             subscribers.push(Subscriber { store: handle.clone(), reloads: orders });
             let shutdown = system.shutdown.clone();
             if let Some(reload) = &store.reload {
@@ -239,7 +253,7 @@ impl System {
         });
     }
 
-    fn start_store(
+    async fn start_store(
         &mut self,
         config: &StoreConfig,
         templates: Arc<Templates>,
@@ -263,7 +277,7 @@ impl System {
         }
         controller.resume(clock.now(), records.last().map(|record| record.at));
         tracing::info!(store = %id, journal = head.sequence, labels = controller.fleet().labels().count(), "store opened");
-        let stations = self.start_stations(config, clock, &inbox);
+        let stations = self.start_stations(config, clock, &inbox).await?;
         let FeedEnds { acknowledgements, reloads, outbox } = feed;
         let parts = StoreParts {
             id: id.clone(),
@@ -317,12 +331,12 @@ impl System {
         Ok((writer, pictures))
     }
 
-    fn start_stations(
+    async fn start_stations(
         &mut self,
         config: &StoreConfig,
         clock: Clock,
         inbox: &Inbox,
-    ) -> BTreeMap<StationId, StationHandle> {
+    ) -> Result<BTreeMap<StationId, StationHandle>, StartError> {
         let (events, mut incoming) = mpsc::channel::<(StationId, HeadEvent)>(STATION_EVENTS_MAX);
         let news = inbox.news.clone();
         self.tracker.spawn(async move {
@@ -334,18 +348,13 @@ impl System {
         });
         let mut stations = BTreeMap::new();
         for station in &config.base_station {
-            let Some(address) = station.transport.tcp.clone() else { continue };
-            let options = StationOptions {
-                id: station.id.clone(),
-                transport: Transport::Tcp(address),
-                head: HeadOptions::default(),
-            };
+            let options = self.entrance.admit(station, &self.tracker, &self.shutdown).await?;
             let now = move || clock.now();
             let handle = gondola_drivers::spawn(options, &self.tracker, self.shutdown.clone(), now, events.clone());
             self.stations.insert((config.id.clone(), station.id.clone()), handle.clone());
             stations.insert(station.id.clone(), handle);
         }
-        stations
+        Ok(stations)
     }
 
     /// What the base stations' links have counted, by station.

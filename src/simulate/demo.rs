@@ -460,7 +460,7 @@ fn shop_config(options: &DemoOptions) -> ShopConfig {
         control: Some(loopback),
         radio: RadioConfig { loss: options.loss },
         base_stations: (1..=options.base_stations)
-            .map(|number| BaseStationConfig { id: station(number), listen: loopback })
+            .map(|number| BaseStationConfig::listening(station(number), loopback))
             .collect(),
         labels: (0..options.labels).map(group).collect(),
     }

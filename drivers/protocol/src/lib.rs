@@ -13,7 +13,9 @@
 //! | [`compact`] | the format and the trained weights of the compact encodings |
 //! | [`frame`] | COBS frames with CRC-32C over a byte stream |
 //! | [`message`] | what the frames say: the shelflink messages |
+//! | [`auth`] | keyed sessions: keys, nonces and seals |
 
+pub mod auth;
 pub mod compact;
 pub mod frame;
 pub mod id;

@@ -5,13 +5,24 @@
 
 use bytes::{BufMut, Bytes};
 
+use crate::auth::Nonce;
 use crate::id::{Edition, LabelId, Millivolts, SequenceNumber, SessionId, StationId, TransferNumber};
 use crate::moment::Moment;
 use crate::panel::{Colours, Panel};
 use crate::planes::Digest;
 
-/// The protocol versions that this crate speaks.
-pub const VERSION: u8 = 1;
+mod version2;
+
+pub use version2::{
+    Action, Clock, Command, Credits, FIRMWARE_MAX, Firmware, Knock, LightColour, Pattern, Refusal, Report, SLOTS_MAX,
+    Slot, Staged, is_unsealed,
+};
+
+/// The lowest protocol version that this crate speaks.
+pub const VERSION_MIN: u8 = 1;
+
+/// The highest protocol version that this crate speaks.
+pub const VERSION_MAX: u8 = 2;
 
 /// Why a frame's payload is not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +33,8 @@ pub enum MessageError {
     /// Bytes follow the last field.
     #[error("message dropped: {0} bytes follow its last field")]
     Trailing(usize),
-    /// A kind that this version does not know.
-    #[error("message dropped: kind 0x{0:02x} is not one of version {VERSION}")]
+    /// A kind that no version up to ours knows.
+    #[error("message dropped: kind 0x{0:02x} is not one of version {VERSION_MAX}")]
     Kind(u8),
     /// A field's value is out of its range.
     #[error("message dropped: `{field}` {reason}")]
@@ -58,6 +69,29 @@ pub enum Frame {
         /// The sequence number that the receiver waits for.
         next: SequenceNumber,
     },
+    /// Version 2: the controller opens a session with a station that has a key.
+    Knock(Knock),
+    /// Version 2: the station answers the knock with its half of the session's key.
+    Challenge {
+        /// The knock's session.
+        session: SessionId,
+        /// The station's half of the session's key.
+        nonce: Nonce,
+    },
+    /// Version 2: the controller proves with its seal that it holds the station's key.
+    Answer {
+        /// The knock's session.
+        session: SessionId,
+    },
+    /// Version 2: the station turns a controller away.
+    Refused {
+        /// The session that was asked for.
+        session: SessionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Version 2: a station that connected to its controller says who it is, before anything else.
+    Announce(StationId),
 }
 
 /// The controller opens a session.
@@ -166,6 +200,10 @@ pub enum Downlink {
     Cancel(Vec<TransferNumber>),
     /// The controller's time, microseconds since the Unix epoch.
     TimeSync(Moment),
+    /// Version 2: pictures to be shown later.
+    Stage(Vec<Staged>),
+    /// Version 2: an action for a group of labels.
+    Command(Command),
 }
 
 /// What became of one transfer. Each transfer that a station received gets exactly one status, within
@@ -188,11 +226,15 @@ pub enum Status {
     WrongPanel,
     /// The station does not pass on this encoding.
     UnknownEncoding,
+    /// Version 2: the label keeps the picture in its slot.
+    Staged,
+    /// Version 2: the label cannot do that, or keeps nothing in that slot.
+    Unsupported,
 }
 
 impl Status {
     /// Every status, in the order of its wire code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Delivered,
         Self::Cancelled,
         Self::NoRoom,
@@ -201,6 +243,8 @@ impl Status {
         Self::Undecodable,
         Self::WrongPanel,
         Self::UnknownEncoding,
+        Self::Staged,
+        Self::Unsupported,
     ];
 }
 
@@ -215,11 +259,13 @@ pub enum Reason {
     Displayed,
     /// Somebody pressed its button.
     Button,
+    /// Version 2: it was told to report.
+    Answered,
 }
 
 impl Reason {
     /// Every reason, in the order of its wire code.
-    pub const ALL: [Self; 4] = [Self::Regular, Self::Boot, Self::Displayed, Self::Button];
+    pub const ALL: [Self; 5] = [Self::Regular, Self::Boot, Self::Displayed, Self::Button, Self::Answered];
 }
 
 /// A label's wake-up report.
@@ -254,6 +300,14 @@ pub enum Uplink {
     CheckIns(Vec<CheckIn>),
     /// Labels heard since the last presence whose check-ins said nothing new.
     Presence(Vec<LabelId>),
+    /// Version 2: check-ins with what the labels keep, in place of [`Self::CheckIns`].
+    Reports(Vec<Report>),
+    /// Version 2: the station's clock, in answer to a time sync.
+    Clock(Clock),
+    /// Version 2: what the station holds at once from now on.
+    Credits(Credits),
+    /// Version 2: labels' firmware, in answer to [`Action::Firmware`].
+    Firmware(Vec<(LabelId, Firmware)>),
 }
 
 const HELLO: u8 = 0x01;
@@ -293,6 +347,22 @@ impl Frame {
                 out.put_u32_le(session.0);
                 out.put_u32_le(next.0);
             }
+            Self::Knock(knock) => version2::encode_knock(knock, &mut out),
+            Self::Challenge { session, nonce } => {
+                out.put_u8(version2::CHALLENGE);
+                out.put_u32_le(session.0);
+                out.put_slice(&nonce.0);
+            }
+            Self::Answer { session } => {
+                out.put_u8(version2::ANSWER);
+                out.put_u32_le(session.0);
+            }
+            Self::Refused { session, refusal } => {
+                out.put_u8(version2::REFUSED);
+                out.put_u32_le(session.0);
+                out.put_u8(*refusal as u8);
+            }
+            Self::Announce(station) => version2::encode_announce(station, &mut out),
         }
         out
     }
@@ -312,6 +382,16 @@ impl Frame {
                 body: std::mem::take(&mut reader.rest),
             },
             ACK => Self::Ack { session: SessionId(reader.u32("session")?), next: SequenceNumber(reader.u32("next")?) },
+            version2::KNOCK => Self::Knock(version2::decode_knock(&mut reader)?),
+            version2::CHALLENGE => {
+                Self::Challenge { session: SessionId(reader.u32("session")?), nonce: Nonce(reader.array("nonce")?) }
+            }
+            version2::ANSWER => Self::Answer { session: SessionId(reader.u32("session")?) },
+            version2::REFUSED => Self::Refused {
+                session: SessionId(reader.u32("session")?),
+                refusal: reader.code("refusal", &Refusal::ALL)?,
+            },
+            version2::ANNOUNCE => Self::Announce(reader.station()?),
             other => return Err(MessageError::Kind(other)),
         };
         reader.end(frame)
@@ -342,9 +422,7 @@ impl Welcome {
         out.put_u8(WELCOME);
         out.put_u32_le(self.session.0);
         out.put_u8(self.version);
-        let name = self.station.as_str();
-        out.put_u8(u8::try_from(name.len()).expect("a station's name has at most 32 bytes"));
-        out.put_slice(name.as_bytes());
+        put_name(&self.station, out);
         out.put_u32_le(self.epoch);
         out.put_u8(self.encodings);
         out.put_u8(self.window);
@@ -426,6 +504,8 @@ impl Downlink {
                 out.put_u8(TIME_SYNC);
                 out.put_u64_le(time.as_micros());
             }
+            Self::Stage(staged) => put_list(version2::STAGE, staged, &mut out, Staged::encode),
+            Self::Command(command) => command.encode(&mut out),
         }
         out.into()
     }
@@ -440,6 +520,8 @@ impl Downlink {
             BATCH => Self::Batch(reader.list(Transfer::decode)?),
             CANCEL => Self::Cancel(reader.list(|reader| Ok(TransferNumber(reader.u32("number")?)))?),
             TIME_SYNC => Self::TimeSync(Moment::from_micros(reader.u64("time")?)),
+            version2::STAGE => Self::Stage(reader.list(Staged::decode)?),
+            version2::COMMAND => Self::Command(Command::decode(&mut reader)?),
             other => return Err(MessageError::Kind(other)),
         };
         reader.end(message)
@@ -493,6 +575,23 @@ impl Uplink {
             Self::Presence(labels) => {
                 put_list(PRESENCE, labels, &mut out, |label, out| out.put_u64_le(label.0));
             }
+            Self::Reports(reports) => put_list(version2::REPORTS, reports, &mut out, Report::encode),
+            Self::Clock(Clock { told, station }) => {
+                out.put_u8(version2::CLOCK);
+                out.put_u64_le(told.as_micros());
+                out.put_u64_le(station.as_micros());
+            }
+            Self::Credits(Credits { transfers_max, bytes_max }) => {
+                out.put_u8(version2::CREDITS);
+                out.put_u16_le(*transfers_max);
+                out.put_u32_le(*bytes_max);
+            }
+            Self::Firmware(labels) => {
+                put_list(version2::FIRMWARE, labels, &mut out, |(label, firmware), out| {
+                    out.put_u64_le(label.0);
+                    firmware.encode(out);
+                });
+            }
         }
         out.into()
     }
@@ -510,6 +609,18 @@ impl Uplink {
             ),
             CHECK_INS => Self::CheckIns(reader.list(CheckIn::decode)?),
             PRESENCE => Self::Presence(reader.list(|reader| Ok(LabelId(reader.u64("label")?)))?),
+            version2::REPORTS => Self::Reports(reader.list(Report::decode)?),
+            version2::CLOCK => Self::Clock(Clock {
+                told: Moment::from_micros(reader.u64("told")?),
+                station: Moment::from_micros(reader.u64("station")?),
+            }),
+            version2::CREDITS => Self::Credits(Credits {
+                transfers_max: reader.u16("transfers_max")?,
+                bytes_max: reader.u32("bytes_max")?,
+            }),
+            version2::FIRMWARE => {
+                Self::Firmware(reader.list(|reader| Ok((LabelId(reader.u64("label")?), Firmware::decode(reader)?)))?)
+            }
             other => return Err(MessageError::Kind(other)),
         };
         reader.end(message)
@@ -522,8 +633,18 @@ fn encode_panel(panel: Panel, out: &mut Vec<u8>) {
     out.put_u16_le(panel.height());
 }
 
-fn put_list<T>(kind: u8, items: &[T], out: &mut Vec<u8>, mut put: impl FnMut(&T, &mut Vec<u8>)) {
+fn put_name(station: &StationId, out: &mut Vec<u8>) {
+    let name = station.as_str();
+    out.put_u8(u8::try_from(name.len()).expect("a station's name has at most 32 bytes"));
+    out.put_slice(name.as_bytes());
+}
+
+fn put_list<T>(kind: u8, items: &[T], out: &mut Vec<u8>, put: impl FnMut(&T, &mut Vec<u8>)) {
     out.put_u8(kind);
+    put_items(items, out, put);
+}
+
+fn put_items<T>(items: &[T], out: &mut Vec<u8>, mut put: impl FnMut(&T, &mut Vec<u8>)) {
     out.put_u16_le(u16::try_from(items.len()).expect("a frame of 96 KiB holds fewer than 65,536 items"));
     for item in items {
         put(item, out);
@@ -563,13 +684,20 @@ impl Reader {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
+    fn slot(&mut self) -> Result<u8, MessageError> {
+        match self.u8("slot")? {
+            slot @ 1..=SLOTS_MAX => Ok(slot),
+            _ => Err(MessageError::Field { field: "slot", reason: "is not 1 to 7".to_owned() }),
+        }
+    }
+
     fn digest(&mut self) -> Result<Digest, MessageError> {
         Ok(Digest(self.array("digest")?))
     }
 
     fn code<T: Copy>(&mut self, field: &'static str, all: &[T]) -> Result<T, MessageError> {
         let code = self.u8(field)?;
-        let unknown = || MessageError::Field { field, reason: format!("{code} is not one of version {VERSION}") };
+        let unknown = || MessageError::Field { field, reason: format!("{code} is not one of version {VERSION_MAX}") };
         all.get(usize::from(code)).copied().ok_or_else(unknown)
     }
 
@@ -720,9 +848,9 @@ mod tests {
             assert_eq!(error.to_string(), expected);
         }
         check(&[], "message dropped: it ends inside `kind`");
-        check(&[0x77], "message dropped: kind 0x77 is not one of version 1");
+        check(&[0x77], "message dropped: kind 0x77 is not one of version 2");
         check(&[STATUSES, 1, 0, 7, 0], "message dropped: it ends inside `number`");
-        check(&[STATUSES, 1, 0, 7, 0, 0, 0, 99], "message dropped: `status` 99 is not one of version 1");
+        check(&[STATUSES, 1, 0, 7, 0, 0, 0, 99], "message dropped: `status` 99 is not one of version 2");
         check(&[STATUSES, 0, 0, 1, 2], "message dropped: 2 bytes follow its last field");
         let small = Welcome { payload_max: 10, ..welcome() };
         let error = Frame::decode(&Frame::Welcome(small).encode().into()).unwrap_err();

@@ -1,4 +1,4 @@
-//! The shell over the world: real TCP ports, real time.
+//! The shell over the world: TCP ports, pseudo-terminals, brokers; real time.
 //!
 //! One task owns the world. Each connection holds a bounded channel to it and one from it; a controller
 //! that does not read holds up its own frames alone, which the station then drops as line noise would.
@@ -6,20 +6,23 @@
 
 mod connection;
 mod control;
+pub mod mqtt;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gondola_protocol::message::Credits;
 use gondola_protocol::{LabelId, Moment, Planes, StationId};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connection::Port;
-use crate::config::{Config, ConfigError};
+use self::connection::{Pty, Shared};
+use crate::config::{Config, ConfigError, Way};
 use crate::counters::Counters;
 use crate::faults::{Fault, FaultError};
 use crate::label::LabelState;
@@ -48,6 +51,17 @@ pub enum ServeError {
         reason: String,
         /// What to do.
         hint: &'static str,
+    },
+    /// A pseudo-terminal cannot be had.
+    #[error("cannot offer base station `{station}` on a pseudo-terminal; can {path} be written?")]
+    Pty {
+        /// The station.
+        station: StationId,
+        /// The name that should lead to it.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// The world's task panicked.
     #[error("the simulated world broke down; its panic message says where, and it is a bug")]
@@ -106,7 +120,7 @@ struct Connection {
 /// Reads and changes a world that is being served.
 #[derive(Clone)]
 pub struct Handle {
-    requests: mpsc::Sender<Request>,
+    shared: Shared,
 }
 
 impl std::fmt::Debug for Handle {
@@ -156,6 +170,38 @@ impl Handle {
         self.ask(move |world, now| world.set_fault(now, label, fault)).await
     }
 
+    /// Takes a stream from the same process as a station's connection; an older one ends by that.
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn attach(
+        &self,
+        station: &StationId,
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    ) -> Result<(), Closed> {
+        let line = self.shared.open(station).await.ok_or(Closed)?;
+        self.shared.tasks.spawn(line.carry(stream));
+        Ok(())
+    }
+
+    /// A station loses power for a moment; see [`World::reboot`].
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn reboot(&self, station: &StationId) -> Result<(), Closed> {
+        let station = station.clone();
+        self.ask(move |world, now| world.reboot(now, &station)).await
+    }
+
+    /// What a station holds at once changes; see [`World::set_credits`].
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn set_credits(&self, station: &StationId, credits: Credits) -> Result<(), Closed> {
+        let station = station.clone();
+        self.ask(move |world, now| world.set_credits(now, &station, credits)).await
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut World, Moment) -> T + Send + 'static,
@@ -165,7 +211,7 @@ impl Handle {
             // Nobody waits for the answer any more: fine.
             let _ = sender.send(question(world, now));
         };
-        self.requests.send(Request::Ask(Box::new(ask))).await.map_err(|_| Closed)?;
+        self.shared.requests.send(Request::Ask(Box::new(ask))).await.map_err(|_| Closed)?;
         receiver.await.map_err(|_| Closed)
     }
 }
@@ -173,10 +219,20 @@ impl Handle {
 /// A simulated shop whose ports are bound, ready to run.
 pub struct Serving {
     config: Config,
-    stations: Vec<(StationId, TcpListener, SocketAddr)>,
+    stations: Vec<(StationId, Bound)>,
     control: Option<(TcpListener, SocketAddr)>,
-    sender: mpsc::Sender<Request>,
+    shared: Shared,
     requests: mpsc::Receiver<Request>,
+}
+
+/// How a station is reached, with what that takes.
+enum Bound {
+    Listen(TcpListener, SocketAddr),
+    Dial(String),
+    Pty(Pty),
+    Mqtt(mqtt::Place),
+    /// By [`Handle::attach`] alone.
+    Nowhere,
 }
 
 impl std::fmt::Debug for Serving {
@@ -194,20 +250,44 @@ impl Serving {
         config.check()?;
         let mut stations = Vec::new();
         for station in &config.base_stations {
-            let (listener, address) = listen(station.listen, format!("base station `{}`", station.id)).await?;
-            stations.push((station.id.clone(), listener, address));
+            let id = station.id.clone();
+            let bound = match station.way()? {
+                Way::Listen(address) => {
+                    let (listener, address) = listen(address, format!("base station `{id}`")).await?;
+                    Bound::Listen(listener, address)
+                }
+                Way::Dial(address) => Bound::Dial(address),
+                Way::Pty(link) => {
+                    let refused =
+                        |source| ServeError::Pty { station: id.clone(), path: link.display().to_string(), source };
+                    Bound::Pty(Pty::open(&link).map_err(refused)?)
+                }
+                Way::Mqtt(place) => Bound::Mqtt(place),
+                Way::Nowhere => Bound::Nowhere,
+            };
+            stations.push((id, bound));
         }
         let control = match config.control {
             Some(address) => Some(listen(address, "the control API".to_owned()).await?),
             None => None,
         };
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-        Ok(Self { config, stations, control, sender, requests })
+        let shared = Shared {
+            requests: sender,
+            drained: Arc::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            numbers: Arc::default(),
+        };
+        Ok(Self { config, stations, control, shared, requests })
     }
 
-    /// The stations with the addresses that they listen on.
+    /// The stations that listen, with their addresses.
     pub fn station_addrs(&self) -> impl Iterator<Item = (&StationId, SocketAddr)> {
-        self.stations.iter().map(|(id, _, address)| (id, *address))
+        self.stations.iter().filter_map(|(id, bound)| match bound {
+            Bound::Listen(_, address) => Some((id, *address)),
+            _ => None,
+        })
     }
 
     /// Where the control API listens, if there is one.
@@ -219,7 +299,7 @@ impl Serving {
     /// Reads and changes the world while it runs; what is asked before waits for the start.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { requests: self.sender.clone() }
+        Handle { shared: self.shared.clone() }
     }
 
     /// Serves until `shutdown` is cancelled. The shop opens at the clock's time.
@@ -231,33 +311,51 @@ impl Serving {
         clock: impl Fn() -> Moment + Clone + Send + Sync + 'static,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let tasks = TaskTracker::new();
+        let Shared { tasks, stop, drained, .. } = self.shared.clone();
         // Whatever ends this, the tasks end with it.
-        let stop = shutdown.child_token();
         let _guard = stop.clone().drop_guard();
-        let drained = Arc::new(Notify::new());
-        for (station, listener, address) in self.stations {
-            tracing::info!(base_station = %station, %address, "base station is listening");
-            let port = Port {
-                station,
-                requests: self.sender.clone(),
-                drained: drained.clone(),
-                stop: stop.clone(),
-                tasks: tasks.clone(),
-            };
-            tasks.spawn(connection::accept(port, listener));
+        for (station, bound) in self.stations {
+            let shared = self.shared.clone();
+            match bound {
+                Bound::Listen(listener, address) => {
+                    tracing::info!(base_station = %station, %address, "base station is listening");
+                    tasks.spawn(connection::accept(shared, station, listener));
+                }
+                Bound::Dial(address) => {
+                    tasks.spawn(connection::dial(shared, station, address));
+                }
+                Bound::Pty(pty) => {
+                    tasks.spawn(pty.serve(shared, station));
+                }
+                Bound::Mqtt(place) => {
+                    tasks.spawn(connection::behind_broker(shared, station, place));
+                }
+                Bound::Nowhere => {}
+            }
         }
-        let handle = Handle { requests: self.sender };
+        let handle = Handle { shared: self.shared };
         let world = World::new(self.config.world_options(), clock());
         let served = Served { world, clock, connections: Vec::new(), requests: self.requests, drained };
         let world = tasks.spawn(served.run(stop.clone()));
+        let ended = {
+            let stop = stop.clone();
+            async move {
+                tokio::select! { () = shutdown.cancelled() => {}, () = stop.cancelled() => {} }
+            }
+        };
         let result = match self.control {
             Some((listener, address)) => {
                 tracing::info!(%address, "control API is listening");
-                control::serve(listener, handle, stop.clone()).await.map_err(ServeError::Control)
+                let serving = control::serve(listener, handle, stop.clone());
+                tokio::select! {
+                    biased;
+                    // Both arms end the service.
+                    () = ended => Ok(()),
+                    served = serving => served.map_err(ServeError::Control),
+                }
             }
             None => {
-                stop.cancelled().await;
+                ended.await;
                 Ok(())
             }
         };

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
 use gondola_protocol::frame::{self, FrameDecoder};
 use gondola_protocol::message::{
-    CheckIn, Downlink, Encoding, Frame, Hello, Lane, Status, Transfer, Uplink, VERSION, Welcome,
+    CheckIn, Clock, Credits, Downlink, Encoding, Firmware, Frame, Hello, Lane, Report, Status, Transfer, Uplink,
+    VERSION_MIN, Welcome,
 };
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SequenceNumber, SessionId, StationId, TransferNumber};
 
@@ -69,6 +70,8 @@ pub(super) struct Bench {
     pub(super) now: Moment,
     pub(super) station: StationId,
     pub(super) controller: Controller,
+    /// What hellos offer.
+    pub(super) version_max: u8,
     /// Every frame that the station sent.
     pub(super) trace: Vec<(Moment, Bytes)>,
 }
@@ -76,10 +79,15 @@ pub(super) struct Bench {
 impl Bench {
     /// Connected and welcomed.
     pub(super) fn new(options: WorldOptions) -> Self {
+        Self::speaking(1, options)
+    }
+
+    /// The same in a version.
+    pub(super) fn speaking(version_max: u8, options: WorldOptions) -> Self {
         let station = options.stations[0].id.clone();
         let world = World::new(options, Moment::ZERO);
         let controller = Controller::default();
-        let mut bench = Self { world, now: Moment::ZERO, station, controller, trace: Vec::new() };
+        let mut bench = Self { world, now: Moment::ZERO, station, controller, version_max, trace: Vec::new() };
         bench.world.connect(bench.now, &bench.station);
         bench.hello(1);
         bench
@@ -89,8 +97,12 @@ impl Bench {
     pub(super) fn hello(&mut self, session: u32) {
         self.controller = Controller::of(session);
         while self.controller.welcome.is_none() {
-            let hello =
-                Hello { session: SessionId(session), version_min: VERSION, version_max: VERSION, time: self.now };
+            let hello = Hello {
+                session: SessionId(session),
+                version_min: VERSION_MIN,
+                version_max: self.version_max,
+                time: self.now,
+            };
             self.raw(&Frame::Hello(hello));
             self.run(Duration::from_millis(800));
         }
@@ -175,6 +187,10 @@ pub(super) struct Controller {
     pub(super) welcome: Option<Welcome>,
     pub(super) statuses: Vec<(TransferNumber, Status)>,
     pub(super) check_ins: Vec<CheckIn>,
+    pub(super) reports: Vec<Report>,
+    pub(super) clocks: Vec<(Moment, Clock)>,
+    pub(super) credits: Vec<Credits>,
+    pub(super) firmware: Vec<(LabelId, Firmware)>,
     pub(super) presences: Vec<(Moment, Vec<LabelId>)>,
     /// Data frames that arrived again.
     pub(super) repeated: usize,
@@ -243,6 +259,13 @@ impl Controller {
             Uplink::Statuses(statuses) => self.statuses.extend(statuses),
             Uplink::CheckIns(check_ins) => self.check_ins.extend(check_ins),
             Uplink::Presence(labels) => self.presences.push((now, labels)),
+            Uplink::Reports(reports) => {
+                self.check_ins.extend(reports.iter().map(|report| report.check_in.clone()));
+                self.reports.extend(reports);
+            }
+            Uplink::Clock(clock) => self.clocks.push((now, clock)),
+            Uplink::Credits(credits) => self.credits.push(credits),
+            Uplink::Firmware(labels) => self.firmware.extend(labels),
         }
     }
 }

@@ -4,3 +4,4 @@ mod controller;
 mod served;
 mod sessions;
 mod shop;
+mod version2;

@@ -179,7 +179,7 @@ async fn a_port_in_use_is_named_with_its_station() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
     let mut config = Config::parse(SHOP).unwrap();
-    config.base_stations[0].listen = address;
+    config.base_stations[0].listen = Some(address);
     let error = Serving::bind(config).await.unwrap_err();
     assert_eq!(
         error.to_string(),

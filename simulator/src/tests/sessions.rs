@@ -24,11 +24,13 @@ fn the_welcome_says_what_the_station_can_take() {
 
 #[test]
 fn a_hello_in_another_version_is_not_answered_and_changes_nothing() {
-    let mut bench = Bench::new(shop(1, 0.0, 1));
+    let mut options = shop(1, 0.0, 1);
+    options.stations[0].version_max = 1;
+    let mut bench = Bench::new(options);
     bench.send_batch([transfer(1, LABEL, 1, &picture(1))]);
     let frames = bench.trace.len();
     bench.raw(&Frame::Hello(Hello { session: SessionId(2), version_min: 2, version_max: 9, time: Moment::ZERO }));
-    assert_eq!(bench.world.poll_transmit(&bench.station), None);
+    assert_eq!(bench.world.poll_transmit(&bench.station), None, "it says nothing, as version 1 has it");
     bench.run(MINUTE);
     assert!(bench.trace.len() > frames);
     bench.check_statuses(&[(1, Status::Delivered)]);

@@ -1,0 +1,132 @@
+//! From a base station's configuration to the way its task reaches it: addresses, keys, and the ports at which
+//! stations come in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use gondola_drivers::head::HeadOptions;
+use gondola_drivers::transport::{MqttTopic, Reception};
+use gondola_drivers::{StationOptions, Transport};
+use gondola_protocol::auth::{KeyError, StationKey};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::StartError;
+use crate::config::{StationConfig, Transport as Way};
+
+/// Speed of a serial line for which none is configured: what most adapters and modules come with.
+const BAUD: u32 = 115_200;
+
+/// Why a base station cannot be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum StationError {
+    /// Its key cannot be read.
+    #[error("cannot read the key file {path}", path = .path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its key is none.
+    #[error("cannot use the key in {path}", path = .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: KeyError,
+    },
+    /// Nobody can come in.
+    #[error("cannot listen on {address} for base stations")]
+    Listen {
+        /// The configured address.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A transport that the configuration should have refused.
+    #[error("it has no transport")]
+    Transport,
+}
+
+impl StationError {
+    /// What a person can do.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::KeyFile { .. } => "does the file exist, and may this user read it?",
+            Self::Key { .. } => "the file holds the key alone: 64 hexadecimal digits",
+            Self::Listen { .. } => "is another program using the port?",
+            Self::Transport => "check the configuration with `gondola check`",
+        }
+    }
+}
+
+/// The ports at which stations come in, by address: several stations, of several stores, may share one.
+#[derive(Debug, Default)]
+pub(super) struct Entrance {
+    receptions: BTreeMap<String, Reception>,
+}
+
+impl Entrance {
+    /// What a station's task works by. Opens a port if the station comes to us and nobody else does so there yet.
+    ///
+    /// # Errors
+    /// See [`StationError`].
+    pub(super) async fn admit(
+        &mut self,
+        config: &StationConfig,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<StationOptions, StartError> {
+        let options = async {
+            let head = HeadOptions { key: read_key(config)?, ..HeadOptions::default() };
+            let (transport, head) = self.transport(config, head, tasks, shutdown).await?;
+            Ok(StationOptions { id: config.id.clone(), transport, head })
+        };
+        options.await.map_err(|source| StartError::Station { station: config.id.clone(), source })
+    }
+
+    async fn transport(
+        &mut self,
+        config: &StationConfig,
+        head: HeadOptions,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Result<(Transport, HeadOptions), StationError> {
+        let Way { tcp, listen, serial, baud, mqtt } = config.transport.clone();
+        if let Some(address) = tcp {
+            return Ok((Transport::Tcp(address), head));
+        }
+        if let Some(path) = serial {
+            let baud = baud.unwrap_or(BAUD);
+            return Ok((Transport::Serial { path, baud }, head.at_baud(baud)));
+        }
+        if let Some(topic) = mqtt.and_then(|place| place.parse::<MqttTopic>().ok()) {
+            return Ok((Transport::Mqtt(topic), head));
+        }
+        let address = listen.ok_or(StationError::Transport)?;
+        let reception = match self.receptions.get(&address) {
+            Some(reception) => reception.clone(),
+            None => {
+                let opened = Reception::open(&address, tasks, shutdown.clone()).await;
+                let reception = opened.map_err(|source| StationError::Listen { address: address.clone(), source })?;
+                tracing::info!(address = %reception.address(), "waiting for base stations");
+                self.receptions.insert(address, reception.clone());
+                reception
+            }
+        };
+        Ok((Transport::Incoming(reception.expect(config.id.clone())), head))
+    }
+}
+
+fn read_key(config: &StationConfig) -> Result<Option<StationKey>, StationError> {
+    let Some(path) = config.key_file.clone() else { return Ok(None) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.parse().map(Some).map_err(|source| StationError::Key { path, source }),
+        Err(source) => Err(StationError::KeyFile { path, source }),
+    }
+}
