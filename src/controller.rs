@@ -473,6 +473,7 @@ impl Controller {
             content: desired.content.clone(),
             stage: Stage::Rendering,
         });
+        label.carrier = Some(station_id.clone());
         if let Some(station) = self.fleet.station_mut(station_id) {
             station.reserve(bytes);
         }
