@@ -220,6 +220,15 @@ pub struct Transport {
     /// `mqtt://host:port/topic`: the station hears `topic/down` and speaks on `topic/up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<String>,
+    /// With `tcp` or `mqtt`: through TLS, to a server whose certificate an authority in this PEM file has signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// With `listen`: through TLS, with the certificate in this PEM file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key_file: Option<PathBuf>,
 }
 
 /// Why a configuration cannot be used: every problem that was found.
@@ -335,7 +344,7 @@ impl StoreConfig {
 
 impl StationConfig {
     fn check(&self, name: &str, problems: &mut Vec<String>) {
-        let Transport { tcp, listen, serial, baud, mqtt } = &self.transport;
+        let Transport { tcp, listen, serial, baud, mqtt, .. } = &self.transport;
         not_built(&format!("{name}: driver `openepaperlink`"), self.driver == Driver::Openepaperlink, problems);
         let ways = [tcp, listen, serial, mqtt].into_iter().flatten().count();
         if ways != 1 {
@@ -357,12 +366,28 @@ impl StationConfig {
         if let Some(Err(error)) = mqtt.as_ref().map(|place| place.parse::<MqttTopic>()) {
             problems.push(format!("{name}: mqtt {error}"));
         }
+        self.transport.check_tls(name, problems);
         match (serial, baud) {
             (None, Some(_)) => problems.push(format!("{name}: baud is for `serial` alone; remove it")),
             (Some(_), Some(baud)) if !BAUDS.contains(baud) => {
                 problems.push(format!("{name}: baud {baud} is not {} to {}", BAUDS.start(), BAUDS.end()));
             }
             _ => {}
+        }
+    }
+}
+
+impl Transport {
+    fn check_tls(&self, name: &str, problems: &mut Vec<String>) {
+        if self.ca_file.is_some() && self.tcp.is_none() && self.mqtt.is_none() {
+            problems.push(format!("{name}: ca_file is for `tcp` and `mqtt`; remove it"));
+        }
+        let (certificate, key) = (self.certificate_file.is_some(), self.private_key_file.is_some());
+        if certificate != key {
+            problems.push(format!("{name}: certificate_file and private_key_file go together"));
+        }
+        if (certificate || key) && self.listen.is_none() {
+            problems.push(format!("{name}: certificate_file and private_key_file are for `listen`; remove them"));
         }
     }
 }

@@ -536,6 +536,7 @@ impl Controller {
             base: None,
             stage: Stage::Rendering,
         });
+        label.carrier = Some(station_id.clone());
         if let Some(station) = self.fleet.station_mut(station_id) {
             station.reserve(bytes);
         }

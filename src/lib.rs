@@ -19,7 +19,7 @@
 //!                       └──────────────────────────────────────────────┘
 //!      outputs:  Append │      Store │      Render │     Send │     Acknowledge, Reply, Changed, Notice
 //!                       ▼            ▼             ▼          ▼
-//!                   journal       storage       render     gondola-drivers: head ─ TCP ─► base station ~ label
+//!                   journal       storage       render     gondola-drivers: head ─ line ─► base station ~ label
 //!                   (truth)       (view)       (pixels)       │
 //!                       └── Synced ──┴─ Stored ────┴ Rendered ┴── check-ins, outcomes: evidence ──► controller
 //! ```
@@ -43,7 +43,7 @@
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
 //! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display | forget, or rewrite |
 //! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock | be the only home of anything |
-//! | [`run`] | the shells: MQTT in and out, full reloads, store task, render threads, clock, telemetry, start and stop | decide |
+//! | [`run`] | the shells: MQTT in and out, full reloads, store task, ways to base stations, render threads, clock, telemetry, start and stop | decide |
 //! | [`web`] | pages, REST, server-sent events, metrics | keep state |
 //! | [`config`] | the configuration file, all of its problems at once | be global |
 //! | [`cli`] | one file per command | be called by anything but `main` |

@@ -283,10 +283,10 @@ impl Head {
         if let Err(reason) = self.session.handle_timeout(now) {
             self.end(reason);
         }
-        if let Some(open) = &mut self.open {
-            if open.handle_timeout(now).is_break() {
-                self.end(DownReason::GaveUp { timeouts: TIMEOUTS_MAX });
-            }
+        if let Some(open) = &mut self.open
+            && open.handle_timeout(now).is_break()
+        {
+            self.end(DownReason::GaveUp { timeouts: TIMEOUTS_MAX });
         }
         self.advance(now);
     }

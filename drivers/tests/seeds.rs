@@ -309,7 +309,7 @@ fn check(seed: u64) {
     impl Drop for Tell {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                println!("again: GONDOLA_SEED={} cargo test -p gondola-drivers --test seeds", self.0);
+                eprintln!("again: GONDOLA_SEED={} cargo test -p gondola-drivers --test seeds", self.0);
             }
         }
     }

@@ -8,6 +8,7 @@ use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumb
 
 use super::message::Notice;
 use super::{Booking, Controller};
+use crate::fleet::choice::FAILURES_MAX;
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel};
 use crate::journal::entry::{Entry, Shown};
@@ -90,7 +91,8 @@ impl Controller {
         };
         label.last_check_in = Some(now);
         label.last_word = Some(SeenLabel { check_in: check_in.clone(), station: station.clone(), at: now });
-        label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: check_in.rssi_dbm });
+        let failures = label.heard_by.get(station).map_or(0, |heard| heard.failures);
+        label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: check_in.rssi_dbm, failures });
         label.battery_mv = Some(check_in.battery_mv);
         label.temperature_c = Some(check_in.temperature_c);
         label.firmware = Some(check_in.firmware);
@@ -173,6 +175,9 @@ impl Controller {
     pub(super) fn handle_outcome(&mut self, now: Moment, number: TransferNumber, outcome: Outcome) {
         let Some((id, Some(sent))) = self.end_transfer(number) else { return };
         let Some(label) = self.fleet.label_mut(id) else { return };
+        if let Some(heard) = label.heard_by.get_mut(&sent.station) {
+            heard.count(outcome);
+        }
         match outcome {
             Outcome::Status(Status::Delivered) => {
                 label.acknowledged_at = Some(now);
@@ -271,6 +276,19 @@ impl Label {
         let wait = REFUSAL_WAIT.saturating_mul(1 << self.refusals.min(16)).min(REFUSAL_WAIT_MAX);
         self.refusals += 1;
         self.cool_down = Some(CoolDown::Refusal(now + wait));
+    }
+}
+
+impl Heard {
+    /// What a station owes to its labels is that they get what it was given; what they refuse is not its fault.
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Status(Status::Delivered | Status::Staged) => self.failures = 0,
+            Outcome::Lost | Outcome::Status(Status::NoRoom | Status::Expired) => {
+                self.failures = (self.failures + 1).min(FAILURES_MAX);
+            }
+            Outcome::Status(_) => {}
+        }
     }
 }
 

@@ -147,6 +147,8 @@ pub struct Heard {
     pub at: Moment,
     /// How well.
     pub rssi_dbm: i8,
+    /// Transfers in a row that did not come through.
+    pub failures: u8,
 }
 
 /// One registered label.
@@ -186,6 +188,8 @@ pub struct Label {
     pub(crate) last_word: Option<SeenLabel>,
     /// The base stations that hear it.
     pub heard_by: BTreeMap<StationId, Heard>,
+    /// The base station that carried its last transfer.
+    pub carrier: Option<StationId>,
     /// Battery under load.
     pub battery_mv: Option<Millivolts>,
     /// Temperature at the label.
@@ -218,6 +222,7 @@ impl Label {
             last_check_in: None,
             last_word: None,
             heard_by: BTreeMap::new(),
+            carrier: None,
             battery_mv: None,
             temperature_c: None,
             firmware: None,

@@ -1,5 +1,6 @@
 //! What is on the shelf edge: labels, base stations, bindings, and what is known of their health.
 
+pub mod choice;
 pub mod health;
 pub mod label;
 pub mod station;
@@ -10,7 +11,8 @@ use gondola_protocol::message::CheckIn;
 use gondola_protocol::{LabelId, Moment, StationId};
 
 use crate::catalog::sku::Sku;
-use label::{Binding, Label};
+use choice::Way;
+use label::{Binding, Heard, Label};
 use station::Station;
 
 /// Unregistered labels that are remembered per store.
@@ -87,13 +89,16 @@ impl Fleet {
         self.stations.get_mut(id)
     }
 
-    /// The base station that a label's next transfer goes through: the one that heard it last, of those
-    /// that are up.
+    /// The base station that a label's next transfer goes through, of those that are up and hear it: see [`choice`].
     #[must_use]
     pub fn station_for(&self, label: &Label) -> Option<&Station> {
-        let up = |station: &&Station| station.capacity.is_some();
-        let heard = label.heard_by.iter().filter_map(|(id, heard)| Some((heard.at, self.stations.get(id)?)));
-        heard.filter(|(_, station)| up(station)).max_by_key(|(at, _)| *at).map(|(_, station)| station)
+        let way = |(id, heard): (&StationId, &Heard)| {
+            let Station { id, capacity, since, transfers, .. } = self.stations.get(id)?;
+            let transfers_max = capacity.as_ref()?.transfers;
+            Some(Way { station: id, heard: *heard, up_since: *since, transfers: *transfers, transfers_max })
+        };
+        let chosen = choice::choose(label.carrier.as_ref(), label.heard_by.iter().filter_map(way))?;
+        self.stations.get(chosen)
     }
 
     /// Labels that were heard but are not registered.

@@ -2,10 +2,11 @@
 //! stations come in.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gondola_drivers::head::HeadOptions;
-use gondola_drivers::transport::{MqttTopic, Reception};
+use gondola_drivers::transport::tls::TlsError;
+use gondola_drivers::transport::{MqttTopic, Reception, TlsClient, TlsServer};
 use gondola_drivers::{StationOptions, Transport};
 use gondola_protocol::auth::{KeyError, StationKey};
 use tokio_util::sync::CancellationToken;
@@ -20,9 +21,9 @@ const BAUD: u32 = 115_200;
 /// Why a base station cannot be driven.
 #[derive(Debug, thiserror::Error)]
 pub enum StationError {
-    /// Its key cannot be read.
-    #[error("cannot read the key file {path}", path = .path.display())]
-    KeyFile {
+    /// A file that it needs cannot be read.
+    #[error("cannot read {path}", path = .path.display())]
+    File {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -37,6 +38,15 @@ pub enum StationError {
         /// Why.
         #[source]
         source: KeyError,
+    },
+    /// Its certificates are none.
+    #[error("cannot use the certificates or the key in {path}", path = .path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TlsError,
     },
     /// Nobody can come in.
     #[error("cannot listen on {address} for base stations")]
@@ -57,15 +67,17 @@ impl StationError {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::KeyFile { .. } => "does the file exist, and may this user read it?",
+            Self::File { .. } => "does the file exist, and may this user read it?",
             Self::Key { .. } => "the file holds the key alone: 64 hexadecimal digits",
+            Self::Tls { .. } => "the file holds PEM: lines between -----BEGIN and -----END",
             Self::Listen { .. } => "is another program using the port?",
             Self::Transport => "check the configuration with `gondola check`",
         }
     }
 }
 
-/// The ports at which stations come in, by address: several stations, of several stores, may share one.
+/// The ports at which stations come in, by address: several stations, of several stores, may share one. The first one's
+/// certificate is shown to all.
 #[derive(Debug, Default)]
 pub(super) struct Entrance {
     receptions: BTreeMap<String, Reception>,
@@ -97,22 +109,30 @@ impl Entrance {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<(Transport, HeadOptions), StationError> {
-        let Way { tcp, listen, serial, baud, mqtt } = config.transport.clone();
+        let Way { tcp, listen, serial, baud, mqtt, ca_file, certificate_file, private_key_file } =
+            config.transport.clone();
+        let trusted = ca_file.map(trust).transpose()?;
         if let Some(address) = tcp {
-            return Ok((Transport::Tcp(address), head));
+            let transport = match trusted {
+                Some(tls) => Transport::Tls(address, tls),
+                None => Transport::Tcp(address),
+            };
+            return Ok((transport, head));
         }
         if let Some(path) = serial {
             let baud = baud.unwrap_or(BAUD);
             return Ok((Transport::Serial { path, baud }, head.at_baud(baud)));
         }
         if let Some(topic) = mqtt.and_then(|place| place.parse::<MqttTopic>().ok()) {
-            return Ok((Transport::Mqtt(topic), head));
+            return Ok((Transport::Mqtt(topic, trusted), head));
         }
         let address = listen.ok_or(StationError::Transport)?;
         let reception = match self.receptions.get(&address) {
             Some(reception) => reception.clone(),
             None => {
-                let opened = Reception::open(&address, tasks, shutdown.clone()).await;
+                let shown = certificate_file.zip(private_key_file);
+                let tls = shown.map(|(certificate, key)| show(certificate, key)).transpose()?;
+                let opened = Reception::open(&address, tls, tasks, shutdown.clone()).await;
                 let reception = opened.map_err(|source| StationError::Listen { address: address.clone(), source })?;
                 tracing::info!(address = %reception.address(), "waiting for base stations");
                 self.receptions.insert(address, reception.clone());
@@ -125,8 +145,18 @@ impl Entrance {
 
 fn read_key(config: &StationConfig) -> Result<Option<StationKey>, StationError> {
     let Some(path) = config.key_file.clone() else { return Ok(None) };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text.parse().map(Some).map_err(|source| StationError::Key { path, source }),
-        Err(source) => Err(StationError::KeyFile { path, source }),
-    }
+    let text = String::from_utf8_lossy(&read(&path)?).into_owned();
+    text.parse().map(Some).map_err(|source| StationError::Key { path, source })
+}
+
+fn trust(path: PathBuf) -> Result<TlsClient, StationError> {
+    TlsClient::trusting(&read(&path)?).map_err(|source| StationError::Tls { path, source })
+}
+
+fn show(path: PathBuf, key: PathBuf) -> Result<TlsServer, StationError> {
+    TlsServer::showing(&read(&path)?, &read(&key)?).map_err(|source| StationError::Tls { path, source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StationError> {
+    std::fs::read(path).map_err(|source| StationError::File { path: path.to_owned(), source })
 }
