@@ -19,7 +19,7 @@ use std::time::Duration;
 use gondola::catalog::sku::Sku;
 use gondola::catalog::wire::{self, Facet};
 use gondola::config::Config;
-use gondola::controller::message::{Request, UnknownSkus};
+use gondola::controller::message::{LabelRequest, UnknownSkus};
 use gondola::journal::entry::Position;
 use gondola::run::System;
 use gondola::run::clock::Clock;
@@ -144,7 +144,7 @@ async fn feed(store: &StoreHandle, labels: usize, revision: u64) {
         let payload = serde_json::to_vec(products).expect("JSON");
         let parsed = wire::parse(Facet::Base, &payload);
         assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
-        store.feed(None, parsed.rows).await.expect("a store");
+        store.feed(None, Facet::Base, parsed).await.expect("a store");
     }
 }
 
@@ -156,10 +156,10 @@ async fn register(store: &StoreHandle, labels: usize) {
             let (store, label) = (store.clone(), label(*number));
             let (position, skus) = (position(), vec![sku(number / LABELS_PER_PRODUCT)]);
             async move {
-                let registered = store.request(Request::Register { label, panel: panel(), position });
+                let registered = store.request(LabelRequest::Register { label, panel: panel(), position });
                 registered.await.expect("a registration");
                 let unknown = UnknownSkus::Refuse;
-                store.request(Request::Bind { label, skus, template: None, unknown }).await.expect("a binding");
+                store.request(LabelRequest::Bind { label, skus, template: None, unknown }).await.expect("a binding");
             }
         });
         futures_util::future::join_all(tasks).await;

@@ -5,6 +5,7 @@
 
 use encoding_rs::GB18030;
 use gondola::catalog::Catalog;
+use gondola::catalog::guard::GuardRules;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::snapshot::read_catalog;
 use gondola::render::{RenderError, Renderer};
@@ -63,6 +64,7 @@ impl Corpus {
             currency: "CNY".parse().expect("an ISO 4217 code"),
             market: Market::China,
             time_zone: jiff::tz::TimeZone::get("Asia/Shanghai").expect("the zone data are built in"),
+            guard: GuardRules::OFF,
         };
         let mut catalog = Catalog::new(settings);
         for row in read_catalog(CATALOG).expect("the sample catalog is whole").rows {

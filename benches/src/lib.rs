@@ -38,3 +38,9 @@ pub fn resident_mib() -> Option<f64> {
     let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }
+
+/// The higher of two figures, as far as there are any.
+#[must_use]
+pub fn highest(left: Option<f64>, right: Option<f64>) -> Option<f64> {
+    [left, right].into_iter().flatten().reduce(f64::max)
+}

@@ -308,6 +308,7 @@ fn picture(number: u32) -> Picture {
         edition: Edition(7),
         lane: Lane::Price,
         planes,
+        held: None,
     }
 }
 

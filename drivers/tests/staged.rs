@@ -164,7 +164,7 @@ impl Store {
             while let Some(label) = labels.pop() {
                 let number = TransferNumber(self.number);
                 let (edition, lane) = (Edition(5), Lane::Routine);
-                let picture = Picture { number, label, edition, lane, planes: self.picture.clone() };
+                let picture = Picture { number, label, edition, lane, planes: self.picture.clone(), held: None };
                 if head.stage(self.now, picture, Ahead { slot: 1, activate_at: self.activate_at }).is_err() {
                     labels.push(label);
                     break;
