@@ -17,7 +17,7 @@
 //!                       │   template: view ─► scene ─► render key      │
 //!                       │   planner: who is next at which station      │
 //!                       └──────────────────────────────────────────────┘
-//!      outputs:  Append │      Store │      Render │     Send │     Acknowledge, Reply, Changed, Notice
+//!      outputs:  Append │      Store │      Render │     Send │     Acknowledge, Reply, Publish, Reload, Changed
 //!                       ▼            ▼             ▼          ▼
 //!                   journal       storage       render     gondola-drivers: head ─ line ─► base station ~ label
 //!                   (truth)       (view)       (pixels)       │
@@ -36,8 +36,10 @@
 //! | module | what it holds | what it never does |
 //! |---|---|---|
 //! | [`controller`] | one store's state and every decision; `handle`, `poll_output`, `poll_timeout` | I/O, clocks, waiting |
-//! | [`catalog`] | feed rows, products, promotions, the shelf price at an instant and when it changes next | know of labels |
+//! | [`catalog`] | feed rows and snapshots, products from four sources, promotions, the shelf price at an instant, price history, held changes | know of labels |
 //! | [`fleet`] | labels, base stations, bindings; health, derived | decide what is sent |
+//! | [`confirmation`] | how far the shelf is with a product's price, derived from proofs | say more than was proven |
+//! | [`alert`] | what a person should look into, raised and cleared once | decide what is wrong |
 //! | [`planner`] | what a label needs now, and the lines before the base stations | remember pictures |
 //! | [`template`] | XML and rules, parsed once; a view becomes a scene, its render key says when pixels differ | touch pixels |
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
@@ -64,8 +66,9 @@
 //! - **One owner for each second chance.** Retransmission: the drivers' link. A new connection: the drivers'
 //!   station task, and the feed for its broker. Another reload: the reload's schedule. A new decision: the planner's
 //!   cool-downs. Nothing else repeats.
-//! - **Durable before acknowledged.** A request is answered after the journal's fsync; a feed message is
-//!   acknowledged to the broker after the view has flushed it. The journal's thread commits in groups.
+//! - **Durable before acknowledged.** A request is answered, and other systems are told, after the journal's fsync; a
+//!   feed message is acknowledged to the broker after the view has flushed it, and the view gets nothing that rests on
+//!   a record of the journal which is not synced. The journal's thread commits in groups.
 //! - **Everything is bounded.** Each queue and map has a constant with its reason. Pictures are never queued:
 //!   a label in line is an id, and its pixels are made when a station has room.
 //! - **There is no clock** outside `run::clock`, **no sled** outside `storage`, **no decision** in `run`, and

@@ -63,12 +63,13 @@ fn a_published_price_reaches_the_glass_and_the_journal() {
     let kind = |entry: &&Entry| match entry {
         Entry::Registered { .. } => "registered",
         Entry::Bound { .. } => "bound",
+        Entry::Prices { .. } => "prices",
         Entry::Proof { .. } => "proof",
         _ => "other",
     };
     let kinds: Vec<&str> = shop.journal().iter().map(kind).collect();
     // The first proof is of the white glass.
-    assert_eq!(kinds, ["registered", "bound", "proof", "proof"]);
+    assert_eq!(kinds, ["prices", "registered", "bound", "proof", "proof"]);
     shop.check_trace();
 }
 

@@ -15,7 +15,7 @@ use super::outbox::Outbox;
 use super::pictures::Studio;
 use super::publications::message;
 use super::reload::ReloadOrder;
-use crate::alert::State;
+use crate::alert::{Rule, State};
 use crate::catalog::SnapshotPart;
 use crate::catalog::wire::{Facet, Parsed};
 use crate::controller::Controller;
@@ -507,6 +507,8 @@ fn report(store: &StoreId, notice: &Notice) {
             tracing::info!(%store, "{notice}");
             return;
         }
+        // Its own task has told people of it.
+        Notice::Alert(alert) if alert.rule == Rule::ReloadFailed => return,
         Notice::Alert(_) => "alert",
         // The station's own task tells people of these.
         Notice::StationUp(_) | Notice::StationDown { .. } => return,

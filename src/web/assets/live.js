@@ -67,6 +67,15 @@
     narrow(one);
   };
 
+  // A button that decides something: its answer is seen in the summary, which is read again.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-post]");
+    if (!button) return;
+    button.closest("li").querySelectorAll("button").forEach((other) => (other.disabled = true));
+    await fetch(button.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" } }).catch(() => {});
+    await readSummary(button.closest("section[data-store]").dataset.store).catch(() => {});
+  });
+
   const readSummary = async (store) => {
     const place = section(store)?.querySelector("div.summary");
     if (!place) return;

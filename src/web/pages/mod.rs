@@ -4,6 +4,7 @@ mod attention;
 mod card;
 mod label;
 mod layout;
+mod matters;
 mod overview;
 mod words;
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::attention::Attention;
 use super::card::Card;
+use super::matters::Matters;
 use super::{PageProblem, layout, words};
 use crate::controller::Controller;
 use crate::fleet::health::Health;
@@ -72,6 +73,7 @@ struct Seen {
 struct Summary {
     counts: Vec<(Health, usize)>,
     attention: Attention,
+    matters: Matters,
     stations: Vec<StationRow>,
     strangers: Vec<Stranger>,
     strangers_count: usize,
@@ -257,6 +259,7 @@ impl Summary {
         Self {
             counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
             attention: Attention::of(controller, now),
+            matters: Matters::of(controller, now),
             stations: fleet.stations().map(station).collect(),
             strangers: fleet.seen().take(STRANGERS_MAX).map(stranger).collect(),
             strangers_count: fleet.seen().count(),
@@ -290,6 +293,7 @@ impl Summary {
                     }
                 }
             }
+            (self.matters.markup(store))
             (self.attention.markup(store))
             (self.base_stations())
             (self.unregistered(store))
