@@ -27,9 +27,10 @@
 //! A price change goes once around this loop. The feed's row is applied to the catalog; the labels bound to
 //! the product are looked at again; a label whose *render key* changed gets a new *desired* picture with a
 //! new *edition*; it stands in line before the base station that hears it; when the station has room, the
-//! picture is drawn, packed and sent; the label wakes, takes it, decodes it, refreshes its glass and reports
-//! the digest that it computed from what it shows. That report, and nothing else, becomes a proof in the
-//! journal and makes the label *in sync*.
+//! picture is drawn, packed, as the difference to what the label has proven to show where that is known, and
+//! sent; the label wakes, takes it, decodes it, refreshes its glass and reports the digest that it computed
+//! from what it shows. That report, and nothing else, becomes a proof in the journal and makes the label *in
+//! sync*.
 //!
 //! # Room by room
 //!

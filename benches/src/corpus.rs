@@ -141,8 +141,18 @@ impl Corpus {
         product.in_assortment = dice.below(30) > 0;
     }
 
-    /// An invented name: of two in three words Chinese, of the rest Latin.
+    /// An invented name, which no sample has.
     fn name(&mut self) -> String {
+        loop {
+            let name = self.words();
+            if self.catalog.products().all(|product| product.name.as_ref() != Some(&name)) {
+                return name;
+            }
+        }
+    }
+
+    /// Two times of three Chinese words, else Latin ones.
+    fn words(&mut self) -> String {
         if self.dice.below(3) == 0 {
             return (0..=self.dice.below(3)).map(|_| self.dice.latin()).collect::<Vec<_>>().join(" ");
         }

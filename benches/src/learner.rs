@@ -2,7 +2,7 @@
 
 use gondola_drivers::encode::compact::{Decision, Subject, decisions};
 use gondola_protocol::Planes;
-use gondola_protocol::compact::{ADAPTIVE_SHIFT, ADAPTIVE_WEIGHTS, STEPS, WEIGHTS};
+use gondola_protocol::compact::{ADAPTIVE_SHIFT, ADAPTIVE_WEIGHTS, Run, STEPS, SURPRISE_START, WEIGHTS};
 
 use crate::corpus::Label;
 
@@ -47,91 +47,22 @@ impl Features for Limited {
 #[derive(Debug)]
 pub struct Unlimited;
 
-/// Pixels of the coded plane in the tables without limits: near, far and slope.
-const WIDE: [&[(i32, i32)]; 3] = [
-    &[
-        (0, 1),
-        (0, 2),
-        (0, 3),
-        (0, 4),
-        (0, 5),
-        (1, -4),
-        (1, -3),
-        (1, -2),
-        (1, -1),
-        (1, 0),
-        (1, 1),
-        (1, 2),
-        (1, 3),
-        (1, 4),
-        (2, -3),
-        (2, -2),
-        (2, -1),
-        (2, 0),
-        (2, 1),
-        (2, 2),
-        (2, 3),
-        (3, -1),
-        (3, 0),
-        (3, 1),
-    ],
-    &[
-        (0, 1),
-        (0, 2),
-        (0, 3),
-        (0, 4),
-        (0, 5),
-        (0, 6),
-        (0, 7),
-        (0, 8),
-        (1, -1),
-        (1, 0),
-        (1, 1),
-        (1, 2),
-        (1, 3),
-        (1, 4),
-        (1, 5),
-        (1, 6),
-        (2, 0),
-        (2, 1),
-        (2, 2),
-        (4, -1),
-        (4, 0),
-        (4, 1),
-        (6, 0),
-        (8, 0),
-    ],
-    &[
-        (0, 1),
-        (1, -2),
-        (1, -1),
-        (1, 0),
-        (1, 1),
-        (1, 2),
-        (2, -2),
-        (2, -1),
-        (2, 0),
-        (2, 1),
-        (2, 2),
-        (3, -2),
-        (3, -1),
-        (3, 0),
-        (3, 1),
-        (3, 2),
-        (4, -1),
-        (4, 0),
-        (4, 1),
-        (5, -1),
-        (5, 0),
-        (5, 1),
-        (6, 0),
-        (7, 0),
-    ],
+/// Pixels of the coded plane in the tables without limits, 24 each: those of the coder and those around them.
+const WIDE: [&[Run]; 3] = [
+    &[run(0, -5, 0), run(1, -5, 5), run(2, -2, 2), run(3, -3, -1), run(4, 1, 4)],
+    &[run(0, -9, 0), run(1, -2, 3), run(2, -1, 2), run(3, -1, 2), run(4, -5, -3), run(5, -1, 1)],
+    &[run(0, -2, 0), run(1, -2, 3), run(2, -2, 4), run(3, -1, 3), run(4, -1, 2), run(5, 0, 3), run(6, 0, 1)],
 ];
 
-/// Pixels around the one in question of a plane that is known whole.
-const AROUND: [(i32, i32); 13] =
-    [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 2), (0, -2), (2, 0), (-2, 0)];
+/// Pixels of the coded plane that stand with those of a known one: eleven.
+const BESIDE: &[Run] = &[run(0, -2, 0), run(1, -2, 3), run(2, -2, 2)];
+
+/// Pixels of a known plane: thirteen around the one in question.
+const AROUND: &[Run] = &[run(2, 0, 1), run(1, -1, 2), run(0, -2, 3), run(-1, -1, 2), run(-2, 0, 1)];
+
+const fn run(up: i8, from: i8, to: i8) -> Run {
+    Run { up, from, to }
+}
 
 /// Bits of each table without limits.
 const WIDE_BITS: u32 = 24;
@@ -147,51 +78,45 @@ impl Features for Unlimited {
             let Subject::Pixel(plane, x, y) = decision.subject else {
                 return each(decision.bit, &[surprise(decision)], None);
             };
-            let (x, y) = (i32::try_from(x).unwrap_or(0), i32::try_from(y).unwrap_or(0));
-            let gather = |from: &Unpacked, places: &[(i32, i32)]| {
-                places.iter().fold(0, |index, (up, left)| index << 1 | from.at(x - left, y - up))
-            };
             let table = |number: usize, index: usize| number << WIDE_BITS | index;
-            let near = gather(&own[plane], WIDE[0]);
-            let mut weights = [0; 5];
-            let mut count = 0;
-            let mut add = |index| {
-                weights[count] = index;
-                count += 1;
-            };
-            add(table(0, near));
-            add(table(1, gather(&own[plane], WIDE[1])));
-            add(table(2, gather(&own[plane], WIDE[2])));
-            let beside = gather(&own[plane], &WIDE[2][..11]);
+            let wide = WIDE.map(|runs| own[plane].append(0, runs, x, y));
+            let beside = own[plane].append(0, BESIDE, x, y);
+            let mut weights = [table(0, wide[0]), table(1, wide[1]), table(2, wide[2]), 0, 0];
+            let mut count = 3;
             if plane == 1 {
-                add(table(3, gather(&own[0], &AROUND) << 11 | beside));
+                weights[count] = table(3, own[0].append(beside, AROUND, x, y));
+                count += 1;
             }
             if let Some(known) = &known {
-                add(table(4, gather(&known[plane], &AROUND) << 11 | beside));
+                weights[count] = table(4, known[plane].append(beside, AROUND, x, y));
+                count += 1;
             }
-            each(decision.bit, &weights[..count], Some(plane << 18 | near >> 6));
+            each(decision.bit, &weights[..count], Some(plane << 18 | wide[0] >> 6));
         });
     }
 }
 
 /// A surprise has one weight, behind the tables.
 fn surprise(decision: &Decision) -> usize {
-    5 << WIDE_BITS | (usize::from(decision.weights()[0]) - gondola_protocol::compact::SURPRISE_START)
+    5 << WIDE_BITS | (usize::from(decision.weights()[0]) - SURPRISE_START)
 }
 
 /// A plane with a byte per pixel.
 struct Unpacked {
     pixels: Vec<u8>,
-    width: i32,
+    width: usize,
 }
 
 impl Unpacked {
-    fn at(&self, x: i32, y: i32) -> usize {
-        if x < 0 || x >= self.width || y < 0 {
-            return 0;
-        }
-        let at = usize::try_from(y * self.width + x).unwrap_or(usize::MAX);
-        self.pixels.get(at).copied().unwrap_or(0).into()
+    /// Appends the pixels of `runs` around a pixel to an index; outside the panel all is white.
+    fn append(&self, index: usize, runs: &[Run], x: usize, y: usize) -> usize {
+        let places = runs.iter().flat_map(|run| (run.from..run.to).map(|right| (isize::from(right), run.up)));
+        places.fold(index, |index, (right, up)| {
+            let x = x.checked_add_signed(right).filter(|x| *x < self.width);
+            let y = y.checked_add_signed(-isize::from(up));
+            let at = x.zip(y).map(|(x, y)| y * self.width + x);
+            index << 1 | usize::from(at.and_then(|at| self.pixels.get(at)).copied().unwrap_or(0))
+        })
     }
 }
 

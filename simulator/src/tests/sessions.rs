@@ -19,7 +19,7 @@ fn the_welcome_says_what_the_station_can_take() {
     let bench = Bench::new(options);
     let welcome = bench.controller.welcome.unwrap();
     assert_eq!((welcome.window, welcome.transfers_max, welcome.bytes_max), (3, 256, 1 << 20));
-    assert_eq!((welcome.encodings, welcome.station.as_str()), (0b11, "front"));
+    assert_eq!((welcome.encodings, welcome.station.as_str()), (0b1111, "front"));
 }
 
 #[test]

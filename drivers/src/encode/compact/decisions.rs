@@ -1,4 +1,4 @@
-//! A picture as the row of decisions that the compact encodings pack.
+//! A picture as the row of decisions that the compact encodings pack, and that the model was trained on.
 
 use gondola_protocol::Planes;
 use gondola_protocol::compact::{ADAPTIVE, CHANGE, CROSS, Run, SHAPES, SURPRISE_START, Table};

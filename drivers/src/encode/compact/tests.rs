@@ -20,15 +20,18 @@ fn check(planes: &Planes, held: &Planes) -> (usize, usize) {
 /// A picture whose bytes `byte` makes from their number.
 fn picture(id: &str, byte: impl Fn(usize) -> u8) -> Planes {
     let panel: Panel = id.parse().unwrap();
-    let padding = 0xFF_u8.checked_shl(panel.row_bytes() as u32 * 8 - u32::from(panel.width())).unwrap_or(0xFF);
+    let pixels = match panel.width() % 8 {
+        0 => 0xFF,
+        used => !(0xFF_u8 >> used),
+    };
     let last = panel.row_bytes() - 1;
-    let masked = |at: usize| byte(at) & if at % panel.row_bytes() == last { padding } else { 0xFF };
+    let masked = |at: usize| byte(at) & if at % panel.row_bytes() == last { pixels } else { 0xFF };
     Planes::new(panel, (0..panel.picture_bytes()).map(masked).collect::<Vec<_>>()).unwrap()
 }
 
-/// Noise: a multiplicative hash of the byte's number.
+/// Noise: the top byte of a multiplicative hash of the byte's number.
 fn noise(at: usize) -> u8 {
-    (at as u32).wrapping_mul(2_654_435_761).wrapping_add(at as u32 >> 3).to_be_bytes()[0]
+    (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()[1]
 }
 
 #[test]
