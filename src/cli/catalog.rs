@@ -20,23 +20,26 @@ use crate::run::clock::Clock;
 /// Findings that are printed one by one; all are counted.
 const FINDINGS_MAX: usize = 100;
 
-/// Convert a catalog between a table (CSV) and a snapshot.
-///
-/// A snapshot is what `reload` fetches, over HTTP or from a file, and what `gondola check --catalog` reads. So a
-/// shop whose system writes CSV files is fed like this:
-///
-///     gondola catalog import products.csv --output /srv/snapshots/hz-001/base
-///     reload = { url = "file:///srv/snapshots", facets = ["base"], at = "03:30" }
-///
-/// The table's first line names its columns: sku, revision, name, brand, spec, origin, grade, unit, barcode,
-/// category, price, content_amount, content_unit, and attribute.NAME for any attribute. Only sku must be there. Amounts
-/// have a point and no thousands separators (59.90). An empty cell is a field that is absent. Promotions do not fit in a table.
+/// Convert a catalog between a table and a snapshot.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Catalog {
     /// Make a snapshot of a table, or of base events line by line (NDJSON).
     ///
-    /// What is wrong with a row is printed with its row and column. The row goes into the snapshot as it is, so
-    /// that the controller keeps what it knows of that product; a row without a readable sku is left out.
+    /// A snapshot is what `reload` fetches, over HTTP or from a file, and what `gondola check --catalog`
+    /// reads. So a shop whose system writes CSV files is fed like this:
+    ///
+    ///   gondola catalog import products.csv --output /srv/snapshots/hz-001/base
+    ///
+    ///   reload = { url = "file:///srv/snapshots", facets = ["base"], at = "03:30" }
+    ///
+    /// The table's first line names its columns: sku, revision, name, brand, spec, origin, grade, unit,
+    /// barcode, category, price, content_amount, content_unit, and attribute.NAME for any attribute. Only
+    /// sku must be there. Amounts have a point and no thousands separators (59.90). An empty cell is a
+    /// field that is absent. Promotions do not fit in a table.
+    ///
+    /// What is wrong with a row is printed with its row and column. The row goes into the snapshot as it
+    /// is, so that the controller keeps what it knows of that product; a row without a readable sku is
+    /// left out.
     #[command(verbatim_doc_comment)]
     Import {
         /// The table: *.csv, or *.ndjson with one base event per line.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gondola_protocol::StoreId;
 use rumqttc::{AsyncClient, ClientError, ConnectionError, Event, EventLoop, Packet, Publish, QoS, SubscribeReasonCode};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::mqtt::{BrokerOptions, Status};
@@ -32,6 +32,13 @@ const RECONNECT_MIN: Duration = Duration::from_millis(250);
 
 /// A broker that comes back is found within this.
 const RECONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Messages that were read and that their stores have not taken yet: more than the shipped broker has in flight, so
+/// that a store that is held up by its disk does not keep the connection from being proven to live.
+const ARRIVED_MAX: usize = 1_024;
+
+/// Bytes of those messages: beyond it nothing is read until there is room.
+const ARRIVED_BYTES_MAX: usize = 64 << 20;
 
 /// Publications on their way at once: on a line of 50 ms they are 1,280 messages a second.
 const BATCH_MAX: usize = 64;
@@ -74,13 +81,25 @@ pub struct Subscriber {
 #[derive(Debug)]
 pub struct Feed {
     options: BrokerOptions,
-    subscribers: BTreeMap<StoreId, Subscriber>,
+    subscribers: Arc<BTreeMap<StoreId, Subscriber>>,
     outbox: Arc<Outbox>,
     unacknowledged: Arc<Mutex<Unacknowledged>>,
-    delivery_last: Delivery,
-    unknown: UnknownFields,
+    deliveries: Deliveries,
     session: Session,
 }
+
+/// What hands messages to their stores.
+#[derive(Debug)]
+struct Deliveries {
+    prefix: String,
+    subscribers: Arc<BTreeMap<StoreId, Subscriber>>,
+    unacknowledged: Arc<Mutex<Unacknowledged>>,
+    last: Delivery,
+    unknown: UnknownFields,
+}
+
+/// A message that was read, and its share of [`ARRIVED_BYTES_MAX`].
+type Arrived = (Publish, OwnedSemaphorePermit);
 
 /// What is known of our session at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,15 +129,16 @@ impl Feed {
     #[must_use]
     pub fn new(options: BrokerOptions, subscribers: Vec<Subscriber>, outbox: Arc<Outbox>) -> Self {
         let by_id = |subscriber: Subscriber| (subscriber.store.id().clone(), subscriber);
-        Self {
-            options,
-            subscribers: subscribers.into_iter().map(by_id).collect(),
-            outbox,
-            unacknowledged: Arc::default(),
-            delivery_last: 0,
+        let subscribers: Arc<BTreeMap<_, _>> = Arc::new(subscribers.into_iter().map(by_id).collect());
+        let unacknowledged = Arc::<Mutex<Unacknowledged>>::default();
+        let deliveries = Deliveries {
+            prefix: options.prefix.clone(),
+            subscribers: Arc::clone(&subscribers),
+            unacknowledged: Arc::clone(&unacknowledged),
+            last: 0,
             unknown: UnknownFields::default(),
-            session: Session::New,
-        }
+        };
+        Self { options, subscribers, outbox, unacknowledged, deliveries, session: Session::New }
     }
 
     /// Acknowledges to the broker what the stores say is safe. A task of its own, because the client
@@ -173,35 +193,54 @@ impl Feed {
         let (client, events) = self.options.client();
         lock(&self.unacknowledged).client = Some(client.clone());
         let (tell, heard) = mpsc::channel(2 * BATCH_MAX);
+        let (arrive, arrived) = mpsc::channel(ARRIVED_MAX);
         let outgoing = publish(self.options.clone(), Arc::clone(&self.outbox), client.clone(), heard);
+        let reading = Reading {
+            options: &self.options,
+            subscribers: &self.subscribers,
+            session: &mut self.session,
+            client: client.clone(),
+            events,
+            tell,
+            arrive,
+            room: Arc::new(Semaphore::new(ARRIVED_BYTES_MAX)),
+        };
         tokio::select! {
             biased;
-            // Either is the end of the connection, and nothing of it is used again.
-            end = self.read(client, events, tell, shutdown, connected) => end,
+            // Whichever ends is the end of the connection, and nothing of it is used again: what was read and not
+            // delivered is not acknowledged either, and comes again.
+            end = reading.run(shutdown, connected) => end,
             end = outgoing => end,
+            end = self.deliveries.run(client, arrived) => end,
         }
     }
+}
 
-    /// The reading side: the only one that polls.
-    async fn read(
-        &mut self,
-        client: AsyncClient,
-        mut events: EventLoop,
-        tell: mpsc::Sender<Heard>,
-        shutdown: &CancellationToken,
-        connected: &mut bool,
-    ) -> End {
+/// The reading side of one connection: the only one that polls.
+struct Reading<'a> {
+    options: &'a BrokerOptions,
+    subscribers: &'a BTreeMap<StoreId, Subscriber>,
+    session: &'a mut Session,
+    client: AsyncClient,
+    events: EventLoop,
+    tell: mpsc::Sender<Heard>,
+    arrive: mpsc::Sender<Arrived>,
+    room: Arc<Semaphore>,
+}
+
+impl Reading<'_> {
+    async fn run(mut self, shutdown: &CancellationToken, connected: &mut bool) -> End {
         let mut subscribed = 0;
         loop {
             let packet = tokio::select! {
                 biased;
                 // Cancel-safe: a token that is cancelled stays so.
                 () = shutdown.cancelled() => {
-                    self.leave(&client, &mut events).await;
+                    self.leave().await;
                     return End::Shutdown;
                 }
                 // Not cancel-safe, and never cancelled but at the connection's end.
-                event = events.poll() => match event {
+                event = self.events.poll() => match event {
                     Ok(Event::Incoming(packet)) => packet,
                     Ok(Event::Outgoing(_)) => continue,
                     Err(error) => return End::Lost(Box::new(error)),
@@ -211,12 +250,12 @@ impl Feed {
                 Packet::ConnAck(ack) => {
                     *connected = true;
                     tracing::info!(host = self.options.host, port = self.options.port, "connected to the broker");
-                    if let Err(refused) = self.subscribe(&client) {
+                    if let Err(refused) = self.subscribe() {
                         return End::Refused(format!("cannot subscribe: {refused}"));
                     }
                     self.check_session(ack.session_present);
                     // It has room: nothing was told before.
-                    let _ = tell.try_send(Heard::Connected);
+                    let _ = self.tell.try_send(Heard::Connected);
                 }
                 Packet::SubAck(ack) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
                     return End::Refused("the broker refused the subscription; does its access list allow it?".into());
@@ -228,10 +267,10 @@ impl Feed {
                         metrics::gauge!("gondola_feed_connected").set(1.0);
                     }
                 }
-                Packet::Publish(publish) => self.deliver(&client, publish).await,
+                Packet::Publish(publish) => self.take(publish).await,
                 Packet::PubAck(_) => {
                     // It has room for a batch.
-                    let _ = tell.try_send(Heard::Acknowledged);
+                    let _ = self.tell.try_send(Heard::Acknowledged);
                 }
                 _ => {}
             }
@@ -239,16 +278,16 @@ impl Feed {
     }
 
     /// Asks for every store's topics: on each connection, because the broker may have lost the session.
-    fn subscribe(&self, client: &AsyncClient) -> Result<(), ClientError> {
+    fn subscribe(&self) -> Result<(), ClientError> {
         for store in self.subscribers.keys() {
-            client.try_subscribe(format!("{}/{store}/feed/+", self.options.prefix), QoS::AtLeastOnce)?;
+            self.client.try_subscribe(format!("{}/{store}/feed/+", self.options.prefix), QoS::AtLeastOnce)?;
         }
         Ok(())
     }
 
     /// A broker that does not know our session any more has lost what it kept for us.
     fn check_session(&mut self, present: bool) {
-        let before = std::mem::replace(&mut self.session, Session::Kept);
+        let before = std::mem::replace(self.session, Session::Kept);
         if present || before == Session::New {
             return;
         }
@@ -265,13 +304,31 @@ impl Feed {
     }
 
     /// Says goodbye, so that the broker keeps the session without publishing a last will.
-    async fn leave(&self, client: &AsyncClient, events: &mut EventLoop) {
+    async fn leave(&mut self) {
         let (topic, status) = (self.options.status_topic(), self.options.status(Status::Offline));
-        let said = client.try_publish(topic, QoS::AtLeastOnce, true, status);
-        if said.and_then(|()| client.try_disconnect()).is_ok() {
-            let sent = async { while events.poll().await.is_ok() {} };
+        let said = self.client.try_publish(topic, QoS::AtLeastOnce, true, status);
+        if said.and_then(|()| self.client.try_disconnect()).is_ok() {
+            let sent = async { while self.events.poll().await.is_ok() {} };
             let _ = tokio::time::timeout(Duration::from_millis(500), sent).await;
         }
+    }
+
+    /// Puts a message before its store, and waits only while there is no room for it.
+    async fn take(&mut self, publish: Publish) {
+        let bytes = u32::try_from(publish.payload.len()).expect("a packet is shorter than PACKET_MAX");
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.expect("the semaphore is never closed");
+        // The receiver ends with the connection.
+        let _ = self.arrive.send((publish, room)).await;
+    }
+}
+
+impl Deliveries {
+    /// Delivers for ever; only the connection's end ends it.
+    async fn run(&mut self, client: AsyncClient, mut arrived: mpsc::Receiver<Arrived>) -> End {
+        while let Some((publish, _room)) = arrived.recv().await {
+            self.deliver(&client, publish).await;
+        }
+        std::future::pending().await
     }
 
     /// Hands a message to its store. What nobody can use is named, counted and acknowledged.
@@ -288,15 +345,15 @@ impl Feed {
         self.unknown.tell(facet, std::mem::take(&mut message.unknown_fields));
         metrics::counter!("gondola_feed_rows_total").increment(message.rows.len() as u64);
         publish.payload = Bytes::new();
-        self.delivery_last += 1;
-        lock(&self.unacknowledged).messages.insert(self.delivery_last, publish);
-        if let Err(gone) = store.feed(Some(self.delivery_last), facet, message).await {
+        self.last += 1;
+        lock(&self.unacknowledged).messages.insert(self.last, publish);
+        if let Err(gone) = store.feed(Some(self.last), facet, message).await {
             tracing::debug!(%gone, "a feed message came too late");
         }
     }
 
     fn addressee(&self, topic: &str) -> Option<(StoreHandle, Facet)> {
-        let rest = topic.strip_prefix(&self.options.prefix)?.strip_prefix('/')?;
+        let rest = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?;
         let (store, facet) = rest.split_once("/feed/")?;
         let subscriber = self.subscribers.get(&store.parse().ok()?)?;
         Some((subscriber.store.clone(), facet.parse().ok()?))

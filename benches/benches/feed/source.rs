@@ -13,6 +13,9 @@ use tokio_util::task::TaskTracker;
 /// Changes that were made and that the broker has not acknowledged: a source keeps them until it has.
 const UNACKNOWLEDGED_MAX: usize = 1_000;
 
+/// Changes that wait behind those: what a source makes while its broker is away for some seconds.
+const WAITING_MAX: usize = 20_000;
+
 const TOPIC: &str = "gondola/v1/hz-001/feed/base";
 
 /// What the source says of its products, by their number. Shared with who serves the snapshots.
@@ -68,7 +71,7 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn start(count: usize, port: u16, clock: Clock) -> Self {
         let products = Products { revisions: vec![1; count], seq: 0, generation: 0 };
-        let (messages, waiting) = mpsc::channel(UNACKNOWLEDGED_MAX);
+        let (messages, waiting) = mpsc::channel(WAITING_MAX);
         let tasks = TaskTracker::new();
         tasks.spawn(publish(port, waiting, tasks.clone()));
         Self { products: Arc::new(Mutex::new(products)), messages, clock, next: 0, _tasks: tasks }

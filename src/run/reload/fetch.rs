@@ -274,6 +274,44 @@ mod tests {
         check(nobody.fetch(Facet::Base, None, &mut spool()).await, "Connection refused");
     }
 
+    /// Answers one request with [`BODY`], over TLS with a certificate that only `ca` vouches for.
+    async fn https(ca: &Path) -> SourceUrl {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(ca, cert.pem()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio_util::task::TaskTracker::new().spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", BODY.len());
+            stream.write_all((head + BODY).as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        SourceUrl::Http(format!("https://localhost:{port}"))
+    }
+
+    #[tokio::test]
+    async fn https_is_spoken_with_whom_is_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        let mut source = of(https(&ca).await);
+        source.http = Http::new(crate::run::tls::client(Some(&ca)).unwrap());
+        let mut file = spool();
+        source.fetch(Facet::Base, None, &mut file).await.unwrap();
+        assert_eq!(text(file).await, BODY);
+        let stranger = of(https(&ca).await);
+        check(stranger.fetch(Facet::Base, None, &mut spool()).await, "invalid peer certificate: UnknownIssuer");
+    }
+
     #[tokio::test]
     async fn a_file_is_copied() {
         let dir = tempfile::tempdir().unwrap();
