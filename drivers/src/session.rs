@@ -100,24 +100,6 @@ impl DownReason {
     }
 }
 
-/// Makes a nonce out of what never comes twice: a session's id and the moment of its begin. Only who has the
-/// key could tell it beforehand.
-fn nonce(key: &StationKey, id: SessionId, now: Moment) -> Nonce {
-    let mut made = Vec::from(b"nonce".as_slice());
-    made.extend_from_slice(&now.as_micros().to_le_bytes());
-    let seal = |part: u8| {
-        let mut part = vec![part];
-        part.extend_from_slice(&made);
-        let at = part.len();
-        SessionKey::new(key, id, Nonce::default(), Nonce::default()).seal(Sealer::Controller, &mut part);
-        part.split_off(at)
-    };
-    let mut nonce = Nonce::default();
-    nonce.0[..8].copy_from_slice(&seal(0));
-    nonce.0[8..].copy_from_slice(&seal(1));
-    nonce
-}
-
 /// What a session waits for, how long, and with what it opens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionOptions {
@@ -188,7 +170,7 @@ impl Session {
         let hello = match &self.options.key {
             None => Frame::Hello(Hello { session: id, version_min, version_max, time: now }),
             Some(key) => {
-                self.nonce = nonce(key, id, now);
+                self.nonce = Nonce::of_session(key, id, now);
                 Frame::Knock(Knock { session: id, version_min, version_max, time: now, nonce: self.nonce })
             }
         };
