@@ -124,7 +124,7 @@ enum State {
     /// Hellos go out; a welcome is due.
     Greeting(Greeting),
     /// The session is open.
-    Open { id: SessionId, heard_at: Moment },
+    Open { id: SessionId, epoch: u32, heard_at: Moment },
     /// The session is over and the connection is to be closed.
     Over,
 }
@@ -243,10 +243,15 @@ impl Session {
 
     /// Takes a welcome with this session's id.
     pub(crate) fn handle_welcome(&mut self, now: Moment, welcome: &Welcome) -> Result<Opened, DownReason> {
-        let State::Greeting(Greeting { id, .. }) = self.state else {
+        if let State::Open { epoch, .. } = self.state {
+            if welcome.epoch != epoch {
+                // It has restarted, and a hello that came again has opened the session anew there, but not here.
+                return Err(DownReason::Refused(Refusal::UnknownSession));
+            }
             self.heard(now);
             return Ok(Opened::Before);
-        };
+        }
+        let State::Greeting(Greeting { id, .. }) = self.state else { return Ok(Opened::Before) };
         let (min, max) = (self.options.version_min(), self.options.version_max);
         if !(min..=max).contains(&welcome.version) {
             return Err(DownReason::Version { found: welcome.version, min, max });
@@ -255,7 +260,7 @@ impl Session {
             let (expected, found) = (self.station.clone(), welcome.station.clone());
             return Err(DownReason::WrongStation { expected, found });
         }
-        self.state = State::Open { id, heard_at: now };
+        self.state = State::Open { id, epoch: welcome.epoch, heard_at: now };
         Ok(Opened::Now)
     }
 
@@ -387,6 +392,9 @@ mod tests {
         session.heard(Moment::from_secs(15));
         assert_eq!(session.handle_timeout(Moment::from_secs(59)), Ok(()));
         assert_eq!(session.handle_welcome(Moment::from_secs(59), &welcome("front", 1)), Ok(Opened::Before));
+        let again = Welcome { epoch: 2, ..welcome("front", 1) };
+        let restarted = session.handle_welcome(Moment::from_secs(59), &again);
+        assert_eq!(restarted, Err(DownReason::Refused(Refusal::UnknownSession)));
         let silent = session.handle_timeout(Moment::from_secs(59 + 45)).unwrap_err();
         assert_eq!(silent.to_string(), "nothing heard for 45 s; a station says something every 15 s");
     }
