@@ -289,8 +289,17 @@ impl Config {
         if self.store.is_empty() {
             problems.push("there is no store; add a [[store]]".to_owned());
         }
-        let mut ids = BTreeSet::new();
+        let (mut ids, mut guests) = (BTreeSet::new(), BTreeSet::new());
         for store in &self.store {
+            for StationConfig { id, transport, .. } in &store.base_station {
+                if let Some(listen) = &transport.listen
+                    && !guests.insert((listen, id))
+                {
+                    problems.push(format!(
+                        "base station `{id}` comes in at `{listen}` twice; give each its own name or port"
+                    ));
+                }
+            }
             if !ids.insert(&store.id) {
                 problems.push(format!("store `{}` is there twice", store.id));
             }

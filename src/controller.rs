@@ -41,6 +41,10 @@ const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 /// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
 const POINTS_MAX: usize = 1_000;
 
+/// Pictures that are being made for a store at once. A quarter of what the render threads hold in line: more would only
+/// wait there, hold room at base stations meanwhile, and be overtaken by newer ones.
+const RENDERS_MAX: usize = 1_024;
+
 /// What a store is, as far as decisions depend on it.
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
@@ -85,6 +89,10 @@ pub struct Controller {
     /// Transfers that have no outcome yet.
     transfers: BTreeMap<TransferNumber, Booking>,
     transfer_last: TransferNumber,
+    /// Of those, the ones whose pictures are being made: at most [`RENDERS_MAX`].
+    rendering: BTreeSet<TransferNumber>,
+    /// Which base station is planned for first; another one each time.
+    turn: usize,
     /// The latest moment that was told.
     now: Moment,
     sources: Sources,
@@ -126,6 +134,8 @@ impl Controller {
             label_wakes: BTreeMap::new(),
             transfers: BTreeMap::new(),
             transfer_last: TransferNumber(0),
+            rendering: BTreeSet::new(),
+            turn: 0,
             now,
             sources: Sources::default(),
             jobs: Jobs::default(),
@@ -179,7 +189,10 @@ impl Controller {
             Input::Request { ticket, request } => self.handle_request(now, ticket, request),
             Input::Station(station, event) => self.handle_station(now, station, event),
             Input::Rendered { number, planes } => self.handle_rendered(now, number, planes),
-            Input::Unsent(number) => self.handle_outcome(now, number, Outcome::Status(WireStatus::NoRoom)),
+            Input::Unsent(number) => {
+                self.rendering.remove(&number);
+                self.handle_outcome(now, number, Outcome::Status(WireStatus::NoRoom));
+            }
             Input::Synced(batches) => self.handle_synced(batches),
             Input::Stored(batches) => self.handle_stored(batches),
         }
@@ -504,7 +517,11 @@ impl Controller {
         if self.planner.waiting() == 0 {
             return;
         }
-        let stations: Vec<StationId> = self.fleet.stations().map(|station| station.id.clone()).collect();
+        let mut stations: Vec<StationId> = self.fleet.stations().map(|station| station.id.clone()).collect();
+        if !stations.is_empty() {
+            self.turn = (self.turn + 1) % stations.len();
+            stations.rotate_left(self.turn);
+        }
         for station in stations {
             while let Some(label) = self.planner.first(&station) {
                 if !self.start_transfer(now, &station, label) {
@@ -520,7 +537,8 @@ impl Controller {
             self.planner.leave(id);
             return true;
         };
-        if !self.fleet.station_mut(station_id).is_some_and(|station| station.has_room(bytes)) {
+        let has_room = self.fleet.station_mut(station_id).is_some_and(|station| station.has_room(bytes));
+        if !has_room || self.rendering.len() >= RENDERS_MAX {
             return false;
         }
         self.planner.leave(id);
@@ -542,6 +560,7 @@ impl Controller {
         }
         self.transfer_last = number;
         self.transfers.insert(number, Booking { label: id, station: station_id.clone(), bytes });
+        self.rendering.insert(number);
         self.outputs.push_back(Output::Render { number, scene });
         true
     }
@@ -549,6 +568,7 @@ impl Controller {
     /// A picture was made: it goes to its base station, unless the glass is proven to show it already or a
     /// newer one is wanted by now.
     fn handle_rendered(&mut self, now: Moment, number: TransferNumber, planes: Planes) {
+        self.rendering.remove(&number);
         let Some(id) = self.transfers.get(&number).map(|booking| booking.label) else { return };
         if let Some(label) = self.fleet.label_mut(id)
             && let Some((station, picture, base)) = label.dispatch(now, number, planes)

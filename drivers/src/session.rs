@@ -100,24 +100,6 @@ impl DownReason {
     }
 }
 
-/// Makes a nonce out of what never comes twice: a session's id and the moment of its begin. Only who has the
-/// key could tell it beforehand.
-fn nonce(key: &StationKey, id: SessionId, now: Moment) -> Nonce {
-    let mut made = Vec::from(b"nonce".as_slice());
-    made.extend_from_slice(&now.as_micros().to_le_bytes());
-    let seal = |part: u8| {
-        let mut part = vec![part];
-        part.extend_from_slice(&made);
-        let at = part.len();
-        SessionKey::new(key, id, Nonce::default(), Nonce::default()).seal(Sealer::Controller, &mut part);
-        part.split_off(at)
-    };
-    let mut nonce = Nonce::default();
-    nonce.0[..8].copy_from_slice(&seal(0));
-    nonce.0[8..].copy_from_slice(&seal(1));
-    nonce
-}
-
 /// What a session waits for, how long, and with what it opens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionOptions {
@@ -142,7 +124,7 @@ enum State {
     /// Hellos go out; a welcome is due.
     Greeting(Greeting),
     /// The session is open.
-    Open { id: SessionId, heard_at: Moment },
+    Open { id: SessionId, epoch: u32, heard_at: Moment },
     /// The session is over and the connection is to be closed.
     Over,
 }
@@ -188,7 +170,7 @@ impl Session {
         let hello = match &self.options.key {
             None => Frame::Hello(Hello { session: id, version_min, version_max, time: now }),
             Some(key) => {
-                self.nonce = nonce(key, id, now);
+                self.nonce = Nonce::of_session(key, id, now);
                 Frame::Knock(Knock { session: id, version_min, version_max, time: now, nonce: self.nonce })
             }
         };
@@ -261,10 +243,15 @@ impl Session {
 
     /// Takes a welcome with this session's id.
     pub(crate) fn handle_welcome(&mut self, now: Moment, welcome: &Welcome) -> Result<Opened, DownReason> {
-        let State::Greeting(Greeting { id, .. }) = self.state else {
+        if let State::Open { epoch, .. } = self.state {
+            if welcome.epoch != epoch {
+                // It has restarted, and a hello that came again has opened the session anew there, but not here.
+                return Err(DownReason::Refused(Refusal::UnknownSession));
+            }
             self.heard(now);
             return Ok(Opened::Before);
-        };
+        }
+        let State::Greeting(Greeting { id, .. }) = self.state else { return Ok(Opened::Before) };
         let (min, max) = (self.options.version_min(), self.options.version_max);
         if !(min..=max).contains(&welcome.version) {
             return Err(DownReason::Version { found: welcome.version, min, max });
@@ -273,7 +260,7 @@ impl Session {
             let (expected, found) = (self.station.clone(), welcome.station.clone());
             return Err(DownReason::WrongStation { expected, found });
         }
-        self.state = State::Open { id, heard_at: now };
+        self.state = State::Open { id, epoch: welcome.epoch, heard_at: now };
         Ok(Opened::Now)
     }
 
@@ -405,6 +392,9 @@ mod tests {
         session.heard(Moment::from_secs(15));
         assert_eq!(session.handle_timeout(Moment::from_secs(59)), Ok(()));
         assert_eq!(session.handle_welcome(Moment::from_secs(59), &welcome("front", 1)), Ok(Opened::Before));
+        let again = Welcome { epoch: 2, ..welcome("front", 1) };
+        let restarted = session.handle_welcome(Moment::from_secs(59), &again);
+        assert_eq!(restarted, Err(DownReason::Refused(Refusal::UnknownSession)));
         let silent = session.handle_timeout(Moment::from_secs(59 + 45)).unwrap_err();
         assert_eq!(silent.to_string(), "nothing heard for 45 s; a station says something every 15 s");
     }

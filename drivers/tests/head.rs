@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use gondola_drivers::{DownReason, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
+use gondola_drivers::{Ahead, DownReason, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
 use gondola_protocol::frame::FrameDecoder;
-use gondola_protocol::message::{CheckIn, Downlink, Encoding, Frame, Lane, Reason, Status, Uplink, Welcome};
+use gondola_protocol::message::{
+    Action, CheckIn, Clock, Credits, Downlink, Encoding, Frame, Lane, Reason, Refusal, Status, Uplink, Welcome,
+};
 use gondola_protocol::{
     Digest, Edition, LabelId, Millivolts, Moment, Planes, SequenceNumber, SessionId, TransferNumber,
 };
@@ -370,6 +372,73 @@ fn what_is_no_good_is_told_in_a_sentence() {
     let mut echo = Stage::new();
     let hello = echo.head.poll_transmit().unwrap();
     check(&hello, "hello dropped: it came from the station's end; is this a loop, or another controller?");
+}
+
+#[test]
+fn unknown_kinds_are_skipped_and_the_session_goes_on() {
+    let mut stage = Stage::up();
+    let mut future = Vec::new();
+    gondola_protocol::frame::encode(&[0x7F, 1, 2, 3], &mut future);
+    stage.head.handle_bytes(stage.now, &future);
+    let body = bytes::Bytes::from_static(&[0x7F, 1, 2, 3]);
+    stage.hear(&Frame::Data { session: SESSION, sequence: SequenceNumber(0), body });
+    assert_eq!(stage.sent(), [Frame::Ack { session: SESSION, next: SequenceNumber(1) }]);
+    assert_eq!((stage.events().len(), stage.head.counters().frames_dropped), (2, 2));
+    stage.sequence = 1;
+    stage.say(&Uplink::Presence(vec![LabelId(2)]));
+    assert_eq!(stage.events(), [HeadEvent::Present(LabelId(2))]);
+}
+
+#[test]
+fn both_versions_are_offered_and_the_stations_choice_is_spoken() {
+    let mut stage = Stage::new();
+    let Frame::Hello(hello) = &stage.sent()[0] else { panic!("no hello") };
+    assert_eq!((hello.version_min, hello.version_max), (1, 2));
+    for version in [1, 2] {
+        let mut stage = Stage::up_with(Welcome { version, ..welcome(SESSION) });
+        let ahead = Ahead { slot: 1, activate_at: stage.now + Duration::from_secs(600) };
+        stage.head.stage(stage.now, picture(1), ahead).unwrap();
+        let labels = vec![(TransferNumber(2), LabelId(2))];
+        stage.head.command(stage.now, Action::Ping, Lane::Interactive, labels.clone()).unwrap();
+        stage.wait(LINGER);
+        let told = stage.told();
+        if version == 1 {
+            let unsupported = Outcome::Status(Status::Unsupported);
+            assert_eq!(told, []);
+            assert_eq!(stage.events()[0], outcome(1, unsupported));
+            continue;
+        }
+        let [Downlink::Command(command), Downlink::Stage(staged)] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&command.labels, staged[0].activate_at, staged[0].slot), (&labels, ahead.activate_at, 1));
+    }
+}
+
+#[test]
+fn credits_change_what_a_station_takes() {
+    let mut stage = Stage::up_with(Welcome { version: 2, ..welcome(SESSION) });
+    stage.submit(1);
+    stage.say(&Uplink::Credits(Credits { transfers_max: 1, bytes_max: 4_000 }));
+    assert_eq!(stage.head.room(), Room { transfers: 0, bytes: 96 });
+    assert_eq!(stage.head.submit(stage.now, picture(2)), Err(picture(2)));
+    stage.say(&Uplink::Credits(Credits { transfers_max: 9, bytes_max: 90_000 }));
+    let room = Room { transfers: 8, bytes: 90_000 - 3_904 };
+    assert_eq!(stage.events().last(), Some(&HeadEvent::Room(room)));
+}
+
+#[test]
+fn a_slow_time_sync_is_made_again_and_a_station_that_restarted_is_left() {
+    let mut stage = Stage::up_with(Welcome { version: 2, ..welcome(SESSION) });
+    let told = stage.now;
+    stage.now += Duration::from_millis(101);
+    stage.hear(&uplink(SESSION, 0, &Uplink::Clock(Clock { told, station: Moment::from_secs(5) })));
+    let again = stage.sent();
+    let Frame::Data { body, .. } = &again[1] else { panic!("{again:?}") };
+    assert_eq!(Downlink::decode(body), Ok(Downlink::TimeSync(stage.now)));
+    stage.hear(&Frame::Announce("back".parse().unwrap()));
+    assert!(!stage.head.wants_disconnect());
+    stage.hear(&Frame::Announce("front".parse().unwrap()));
+    assert!(stage.head.wants_disconnect());
+    assert_eq!(stage.events().last(), Some(&HeadEvent::Down(DownReason::Refused(Refusal::UnknownSession))));
 }
 
 #[test]

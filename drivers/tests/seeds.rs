@@ -1,8 +1,9 @@
 //! Link and session under fire: a head and the simulator's station over a line that loses, repeats, reorders,
 //! corrupts and delays frames, while the station loses power and the connection is cut. One seed decides everything.
 //!
-//! Whatever happens, each accepted picture and action settles exactly once, room and windows keep their bounds, and
-//! what is said to be delivered was on the glass.
+//! Whatever happens, each accepted picture and action settles exactly once, and by the word of the session that brought
+//! it; no frame leaves beyond the window that the station has acknowledged in this session, which a stale ack would let
+//! it; room keeps its bounds; and what is said to be delivered was on the glass.
 
 #![allow(clippy::unwrap_used, reason = "a test may; clippy sees only its #[test] functions as such")]
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gondola_drivers::{Ahead, Head, HeadEvent, HeadOptions, Outcome, Picture};
-use gondola_protocol::auth::StationKey;
-use gondola_protocol::message::{Action, Lane, LightColour, Pattern, Status};
+use gondola_protocol::auth::{SEAL_BYTES, StationKey};
+use gondola_protocol::frame::FrameDecoder;
+use gondola_protocol::message::{Action, Frame, Lane, LightColour, Pattern, Status, Uplink, is_unsealed};
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
 use gondola_simulator::{LabelOptions, StationOptions, World, WorldOptions};
 
@@ -89,6 +91,12 @@ struct Run {
     requests: BTreeMap<TransferNumber, Request>,
     shown: BTreeSet<(u64, u64)>,
     transfers_max: usize,
+    window: u32,
+    is_keyed: bool,
+    /// The highest ack that the station has sent, by session.
+    acked: BTreeMap<SessionId, u32>,
+    /// Every status that the station has sent in the session that stands.
+    told: BTreeSet<(TransferNumber, u8)>,
 }
 
 impl Run {
@@ -112,6 +120,7 @@ impl Run {
             refresh: Some(Duration::from_millis(300)),
         };
         let (id, transfers_max) = (station.id.clone(), usize::from(station.transfers_max));
+        let (window, is_keyed) = (u32::from(station.window), key.is_some());
         let labels = (0..LABELS).map(label).collect();
         let weather = Weather {
             lost: dice.below(35),
@@ -133,6 +142,10 @@ impl Run {
             requests: BTreeMap::new(),
             shown: BTreeSet::new(),
             transfers_max,
+            window,
+            is_keyed,
+            acked: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -235,6 +248,7 @@ impl Run {
             if self.reconnect_at.is_some_and(|at| at <= self.now) {
                 self.reconnect_at = None;
                 self.sessions += 1;
+                self.told.clear();
                 self.world.connect(self.now, &self.station);
                 self.head.connected(self.now, SessionId(self.sessions));
             }
@@ -252,14 +266,20 @@ impl Run {
     /// Moves what is ready to the line, and hears what the head has to tell.
     fn pump(&mut self) {
         while let Some(bytes) = self.head.poll_transmit() {
+            self.check_window(&bytes);
             self.carry(To::Station, &bytes);
         }
         while let Some(bytes) = self.world.poll_transmit(&self.station) {
+            self.note(&bytes);
             self.carry(To::Controller, &bytes);
         }
         while let Some(event) = self.head.poll_event() {
             if let HeadEvent::Outcome { number, outcome } = event {
                 let request = self.requests.get_mut(&number).expect("an outcome of an accepted request");
+                // The rest the head may say itself.
+                if let Outcome::Status(status @ (Status::Delivered | Status::Staged | Status::Expired)) = outcome {
+                    assert!(self.told.contains(&(number, status as u8)), "{number}: {status:?}, by nobody's word");
+                }
                 request.outcomes.push(outcome);
             }
         }
@@ -271,19 +291,55 @@ impl Run {
         assert!(in_flight <= self.transfers_max, "{in_flight} in flight");
     }
 
+    /// What one end put on the line, its seal aside.
+    fn read(&self, bytes: &Bytes) -> Frame {
+        let mut payloads = Vec::new();
+        FrameDecoder::default().read(bytes, |payload| payloads.push(payload.unwrap()));
+        let payload = &payloads[0];
+        let sealed = if self.is_keyed && !is_unsealed(payload) { SEAL_BYTES } else { 0 };
+        Frame::decode(&payload.slice(..payload.len() - sealed)).unwrap()
+    }
+
+    fn check_window(&self, bytes: &Bytes) {
+        if let Frame::Data { session, sequence, .. } = self.read(bytes) {
+            let acked = self.acked.get(&session).copied().unwrap_or_default();
+            assert!(
+                sequence.0 < acked + self.window,
+                "frame {sequence} of session {session} with {acked} acknowledged"
+            );
+        }
+    }
+
+    fn note(&mut self, bytes: &Bytes) {
+        match self.read(bytes) {
+            Frame::Ack { session, next } => {
+                let acked = self.acked.entry(session).or_default();
+                *acked = next.0.max(*acked);
+            }
+            Frame::Data { session: SessionId(session), body, .. } if session == self.sessions => {
+                if let Ok(Uplink::Statuses(statuses)) = Uplink::decode(&body) {
+                    self.told.extend(statuses.into_iter().map(|(number, status)| (number, status as u8)));
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn carry(&mut self, to: To, bytes: &Bytes) {
         let Weather { lost, repeated, corrupted, delay_ms } = self.weather;
         if self.dice.percent(lost) {
             return;
         }
-        for _ in 0..=u64::from(self.dice.percent(repeated)) {
+        // Some come again long after, when another session stands.
+        let late = if self.dice.percent(30) { 12 } else { 1 };
+        for delays in [1, late].into_iter().take(1 + usize::from(self.dice.percent(repeated))) {
             let mut bytes = bytes.to_vec();
             if self.dice.percent(corrupted) {
                 let at = usize::try_from(self.dice.below(bytes.len() as u64)).unwrap();
                 bytes[at] ^= 1 << self.dice.below(8);
             }
             self.frames += 1;
-            let arrival = self.now + Duration::from_millis(self.dice.below(delay_ms));
+            let arrival = self.now + Duration::from_millis(self.dice.below(delays * delay_ms));
             self.under_way.insert((arrival, self.frames), (to, bytes.into()));
         }
     }
@@ -335,4 +391,9 @@ fn every_request_settles_once_whatever_happens() {
             scope.spawn(move || (first..seeds).step_by(2).for_each(check));
         }
     });
+}
+
+#[test]
+fn a_hello_that_comes_again_opens_no_session_at_a_station_that_restarted_meanwhile() {
+    check(1_189);
 }

@@ -315,9 +315,13 @@ impl Station {
             Ok(Frame::Answer { session }) => self.handle_answer(now, session),
             Ok(Frame::Data { session, sequence, body }) => self.handle_data(now, session, sequence, &body),
             Ok(Frame::Ack { session: id, next }) => {
-                if let Some(session) = self.session.as_mut().filter(|session| session.id == id) {
-                    session.uplink.handle_ack(now, next);
+                let Some(session) = self.session.as_mut().filter(|session| session.id == id) else { return };
+                if session.uplink.is_ahead(next) {
+                    // A hello that came again opened it after a restart: it is not the controller's.
+                    self.session = None;
+                    return self.refuse(id, Refusal::UnknownSession);
                 }
+                session.uplink.handle_ack(now, next);
             }
             // The rest is a station's to say; what cannot be read is the controller's to repeat.
             Ok(Frame::Welcome(_) | Frame::Challenge { .. } | Frame::Refused { .. } | Frame::Announce(_)) | Err(_) => {

@@ -122,6 +122,11 @@ impl UplinkQueue {
         self.heard.insert(label);
     }
 
+    /// Whether an ack is for a frame that this session has not sent.
+    pub(crate) const fn is_ahead(&self, next: SequenceNumber) -> bool {
+        matches!(next.0.wrapping_sub(self.next.0), 1..=0x7FFF_FFFF)
+    }
+
     /// Everything below `next` has arrived. An ack of what was never sent is ignored.
     pub(crate) fn handle_ack(&mut self, now: Moment, next: SequenceNumber) {
         let outstanding = self.next.0.wrapping_sub(next.0) as usize;

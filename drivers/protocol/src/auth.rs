@@ -12,6 +12,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::id::SessionId;
+use crate::moment::Moment;
 
 /// Bytes of a seal: one guess in 2⁶⁴ is right, and a wrong one costs a frame on the line.
 pub const SEAL_BYTES: usize = 8;
@@ -57,6 +58,19 @@ impl fmt::Debug for StationKey {
 /// A number that its maker uses once: 16 random bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nonce(pub [u8; 16]);
+
+impl Nonce {
+    /// A nonce out of what never comes twice for one key: a session's id and the moment of its begin. Only who has
+    /// the key could tell it beforehand.
+    #[must_use]
+    pub fn of_session(key: &StationKey, session: SessionId, begin: Moment) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(&key.0);
+        hasher.update(b"shelflink 2 nonce").update(&session.0.to_le_bytes()).update(&begin.as_micros().to_le_bytes());
+        let mut nonce = Self::default();
+        nonce.0.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        nonce
+    }
+}
 
 /// Who sealed a payload. A payload that is sent back to its sender does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +172,15 @@ mod tests {
         for replayed in [other(8, 1, 2), other(9, 3, 2), other(9, 1, 3)] {
             assert_eq!(replayed.open(Sealer::Controller, &sealed), None);
         }
+    }
+
+    #[test]
+    fn nonces_differ_by_key_session_and_moment() {
+        let nonce = |key, session, secs| {
+            Nonce::of_session(&StationKey([key; 32]), SessionId(session), Moment::from_secs(secs)).0
+        };
+        let all = std::collections::BTreeSet::from([nonce(1, 1, 1), nonce(2, 1, 1), nonce(1, 2, 1), nonce(1, 1, 2)]);
+        assert_eq!(all.len(), 4);
     }
 
     proptest! {
