@@ -8,16 +8,11 @@ use taffy::{
     compute_leaf_layout,
 };
 
-use super::barcode;
-use super::draw::to_i32;
-use super::face::Faces;
-use super::price;
-use super::text::{self, Room};
+use super::Memory;
+use super::picture;
+use super::text::Room;
 use crate::template::scene::{Content, Node, Scene};
 use crate::template::style::{Align, Direction, Justify, Length, Style};
-
-/// Height of a bar code that does not say its own.
-const BARCODE_HEIGHT: i32 = 32;
 
 /// An element's place on the panel, and its children's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +25,7 @@ pub(super) struct Placed {
 }
 
 /// Lays out a scene over its whole panel.
-pub(super) fn place(faces: &mut Faces, scene: &Scene) -> Placed {
+pub(super) fn place(memory: &mut Memory, scene: &Scene) -> Placed {
     let mut tree: TaffyTree<Leaf<'_>> = TaffyTree::new();
     let root = grow(&mut tree, scene.root());
     let panel = scene.panel();
@@ -40,7 +35,7 @@ pub(super) fn place(faces: &mut Faces, scene: &Scene) -> Placed {
     tree.set_style(root, style).expect(ROOT);
     let room = size.map(AvailableSpace::Definite);
     tree.compute_layout_with_measure(root, room, |inputs, _, node, style| match node {
-        Some(leaf) => leaf.output(faces, inputs, style),
+        Some(leaf) => leaf.output(memory, inputs, style),
         None => compute_leaf_layout(inputs, style, |_, _| 0.0, |_, _| taffy::Size::ZERO),
     })
     .expect(ROOT);
@@ -74,12 +69,12 @@ struct Measured {
 }
 
 impl Leaf<'_> {
-    fn output(&mut self, faces: &mut Faces, inputs: LayoutInput, style: &taffy::Style) -> LayoutOutput {
+    fn output(&mut self, memory: &mut Memory, inputs: LayoutInput, style: &taffy::Style) -> LayoutOutput {
         let above = f32::from(self.node.style.padding.top) + f32::from(self.node.style.border);
         let mut baseline = None;
         let measure = |_, available: taffy::Size<AvailableSpace>| {
             let room = Room { width: definite(available.width), height: definite(available.height) };
-            let measured = self.measured(faces, room);
+            let measured = self.measured(memory, room);
             baseline = measured.baseline;
             measured.size
         };
@@ -88,29 +83,37 @@ impl Leaf<'_> {
         output
     }
 
-    fn measured(&mut self, faces: &mut Faces, room: Room) -> Measured {
+    fn measured(&mut self, memory: &mut Memory, room: Room) -> Measured {
         if let Some((_, measured)) = self.measured.iter().find(|(asked, _)| *asked == room) {
             return *measured;
         }
-        let measured = measured(faces, self.node, room);
+        let measured = measured(memory, self.node, room);
         self.measured.push((room, measured));
         measured
     }
 }
 
 /// How large an element's content is in the room that it has.
-fn measured(faces: &mut Faces, node: &Node, room: Room) -> Measured {
+fn measured(memory: &mut Memory, node: &Node, room: Room) -> Measured {
     let (width, height, baseline) = match &node.content {
         Content::Box(_) => (0, 0, None),
         Content::Text(text) => {
-            let setting = text::set(faces, text, room);
+            let setting = memory.texts.set(&mut memory.faces, text, room);
             (setting.width, setting.height, Some(setting.ascent()))
         }
         Content::Price(price) => {
-            let setting = price::set(faces, price, room);
+            let setting = memory.prices.set(&mut memory.faces, price, room);
             (setting.width, setting.height, Some(setting.ascent))
         }
-        Content::Barcode(code) => (to_i32(barcode::WIDTH) * i32::from(code.module), BARCODE_HEIGHT, None),
+        Content::Code(code) => {
+            // One that is none shows its text where the code would stand.
+            let (width, height) = memory.codes.encoded(code).map_or((0, 12), |encoded| encoded.wanted(code, room));
+            (width, height, None)
+        }
+        Content::Image(image) => {
+            let (width, height) = picture::contained(&image.picture, room);
+            (width, height, None)
+        }
     };
     Measured { size: taffy::Size { width: pixels(width), height: pixels(height) }, baseline: baseline.map(pixels) }
 }

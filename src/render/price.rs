@@ -1,16 +1,19 @@
 //! A price: sign, large whole part, small raised decimals, and what it is for under them.
 
+use std::rc::Rc;
+
 use embedded_graphics::geometry::Point;
+use hashbrown::HashMap;
 
 use super::draw::{Brush, Drawing};
-use super::face::{Faces, Typeface};
-use super::text::{Room, width};
+use super::face::{Faces, Run, Typeface};
+use super::text::Room;
 use crate::template::money::{Notation, Side, notation};
 use crate::template::scene::Price;
 use crate::template::style::TEXT_SIZE_MIN;
 
-/// Largest size of the unit beside large figures.
-const UNIT_SIZE_MAX: u16 = 18;
+/// Largest size of the unit, in percent of the figures'.
+const UNIT_SHARE_MAX: u16 = 28;
 
 /// A price at a size: its parts, placed from the upper left corner of the figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +29,35 @@ pub(super) struct PriceSetting {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
-    typeface: Typeface,
-    size: u16,
-    text: String,
+    run: Run,
     x: i32,
     baseline: i32,
+}
+
+/// Most prices kept as they were set, at about 500 bytes each 2 MB. A full memory is emptied: a price costs some
+/// µs.
+const SETTINGS_MAX: usize = 4_096;
+
+/// The prices that were set before.
+#[derive(Debug, Default)]
+pub(super) struct Prices {
+    settings: HashMap<(Price, Room), Rc<PriceSetting>>,
+}
+
+impl Prices {
+    /// A price set as large as its sizes and the room allow, and smaller still before it overflows.
+    pub(super) fn set(&mut self, faces: &mut Faces, price: &Price, room: Room) -> Rc<PriceSetting> {
+        let asked = (price.clone(), room);
+        if let Some(setting) = self.settings.get(&asked) {
+            return Rc::clone(setting);
+        }
+        if self.settings.len() >= SETTINGS_MAX {
+            self.settings.clear();
+        }
+        let setting = Rc::new(set(faces, price, room));
+        self.settings.insert(asked, Rc::clone(&setting));
+        setting
+    }
 }
 
 /// Rows of a figure of Barlow Condensed: 700 of 1,000 units.
@@ -38,8 +65,7 @@ fn figure_height(size: u16) -> i32 {
     (i32::from(size) * 70 + 50) / 100
 }
 
-/// Sets a price as large as its sizes and the room allow, and smaller still before it overflows.
-pub(super) fn set(faces: &mut Faces, price: &Price, room: Room) -> PriceSetting {
+fn set(faces: &mut Faces, price: &Price, room: Room) -> PriceSetting {
     let fits = |set: &PriceSetting| {
         room.width.is_none_or(|room| set.width <= room) && room.height.is_none_or(|room| set.height <= room)
     };
@@ -95,8 +121,10 @@ struct Line<'a> {
 impl Line<'_> {
     fn push(&mut self, typeface: Typeface, size: u16, text: &str, baseline: i32) {
         if !text.is_empty() {
-            self.parts.push(Part { typeface, size, text: text.to_owned(), x: self.x, baseline });
-            self.x += width(self.faces, typeface, size, text);
+            let run = self.faces.run(typeface, size, text);
+            let x = self.x;
+            self.x += run.width;
+            self.parts.push(Part { run, x, baseline });
         }
     }
 
@@ -111,13 +139,14 @@ impl Line<'_> {
         let beside = room < TEXT_SIZE_MIN;
         let end = self.x;
         if !beside {
-            self.x = start;
+            // Clear of the foot of the separator.
+            self.x = start + i32::from(size / 24);
         }
         if !sign.is_empty() {
             // Room beside the comma, whose tail hangs where the sign begins.
             self.x += i32::from(size / 20);
         }
-        let below = room.clamp(TEXT_SIZE_MIN, UNIT_SIZE_MAX);
+        let below = room.min(size * UNIT_SHARE_MAX / 100).max(TEXT_SIZE_MIN);
         self.push(Typeface::Digits, if decimals.is_empty() { small } else { below + below / 4 }, sign, baseline);
         self.push(Typeface::Regular, below, unit, baseline);
         self.x = self.x.max(end);
@@ -128,7 +157,7 @@ impl PriceSetting {
     /// Draws the price with the upper left corner of its figures at `at`.
     pub(super) fn draw(&self, drawing: &mut Drawing<'_>, at: Point, brush: Brush) {
         for part in &self.parts {
-            drawing.run(part.typeface, part.size, &part.text, at + Point::new(part.x, part.baseline), brush);
+            drawing.run(&part.run, at + Point::new(part.x, part.baseline), brush);
         }
     }
 }

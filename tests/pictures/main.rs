@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+mod codes;
+mod gallery;
+mod samples;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,84 +14,17 @@ use gondola::catalog::Catalog;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::snapshot::read_catalog;
 use gondola::render::{Finding, Rendered, Renderer, png};
-use gondola::template::view::{LabelView, ProductView, PromotionView, StoreView, UnitPriceView};
+use gondola::template::style::Symbology;
+use gondola::template::view::{LabelView, ProductView, PromotionView, UnitPriceView};
 use gondola::template::{Scene, Templates};
 use gondola_protocol::Moment;
 use gondola_protocol::{Ink, Panel, Planes};
+use codes::{codes, scanned};
 use proptest::prelude::*;
-
-const PANELS: [&str; 2] = ["bw-250x122", "bwr-296x128"];
+use samples::{SOME_PANELS as PANELS, coffee, label, pistachios, reduced, samples, some};
 
 fn panel(id: &str) -> Panel {
     id.parse().unwrap()
-}
-
-fn label(market: &str, product: ProductView) -> LabelView {
-    let store = StoreView {
-        id: "hz-001".to_owned(),
-        name: "杭州解百店".to_owned(),
-        format: "community".to_owned(),
-        market: market.to_owned(),
-    };
-    LabelView { store, products: vec![product] }
-}
-
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
-fn pistachios() -> ProductView {
-    ProductView {
-        sku: "1101".to_owned(),
-        known: true,
-        name: some("加州开心果"),
-        brand: some("严选"),
-        spec: some("500g/袋"),
-        origin: some("美国"),
-        grade: some("一级"),
-        unit: some("袋"),
-        barcode: some("6901234567892"),
-        currency: "CNY".to_owned(),
-        price: some("59.90"),
-        unit_price: Some(UnitPriceView { amount: "119.80".to_owned(), per: "kg".to_owned() }),
-        ..ProductView::default()
-    }
-}
-
-fn reduced() -> ProductView {
-    let promotion = PromotionView {
-        id: "P-88".to_owned(),
-        kind: "special_price".to_owned(),
-        text: some("双十一"),
-        percent: None,
-        start_date: "2026-11-25".to_owned(),
-        start_time: "00:00".to_owned(),
-        end_date: "2026-11-27".to_owned(),
-        end_time: "24:00".to_owned(),
-    };
-    ProductView {
-        price: some("49.90"),
-        was: some("56.00"),
-        unit_price: Some(UnitPriceView { amount: "99.80".to_owned(), per: "kg".to_owned() }),
-        promotion: Some(promotion),
-        ..pistachios()
-    }
-}
-
-fn coffee() -> ProductView {
-    ProductView {
-        sku: "2202".to_owned(),
-        name: some("Organic Fair Trade Colombian Single Origin Whole Bean Coffee"),
-        spec: some("1 kg"),
-        origin: some("Colombia"),
-        grade: some("A"),
-        unit: some("pack"),
-        barcode: some("4006381333931"),
-        currency: "EUR".to_owned(),
-        price: some("12.99"),
-        unit_price: Some(UnitPriceView { amount: "12.99".to_owned(), per: "kg".to_owned() }),
-        ..pistachios()
-    }
 }
 
 fn scene(view: &LabelView, panel_id: &str) -> Scene {
@@ -98,27 +36,38 @@ fn rendered(view: &LabelView, panel_id: &str) -> Rendered {
     Renderer::new().unwrap().render(&scene(view, panel_id))
 }
 
-/// Compares a picture with the golden one, or writes it: see `label-templates/golden/README.md`.
-#[track_caller]
-fn check_golden(name: &str, actual: &Planes) {
-    let file = format!("{name}-{}.png", actual.panel());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("label-templates/golden").join(&file);
-    if std::env::var("GONDOLA_GOLDEN").is_ok_and(|mode| mode == "write") {
-        fs::write(&path, png::encode(actual, 1)).unwrap();
-        return;
-    }
-    let golden = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let expected = png::decode(&golden, actual.panel()).unwrap();
-    if expected != *actual {
-        let shown = write_difference(&file, &expected, actual);
-        panic!("{file} differs from the golden picture; see {}", shown.display());
-    }
+/// Whether golden pictures are written instead of compared: see `label-templates/golden/README.md`.
+fn writes() -> bool {
+    std::env::var("GONDOLA_GOLDEN").is_ok_and(|mode| mode == "write")
 }
 
-/// Writes both pictures and where they differ, three times enlarged; returns the folder.
-fn write_difference(file: &str, expected: &Planes, actual: &Planes) -> PathBuf {
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("label-templates").join(path)
+}
+
+/// Where pictures go that people look at after a failure.
+fn shown() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("golden");
     fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// What is wrong with a picture that must look like the golden one of its name.
+fn difference(name: &str, actual: &Planes) -> Option<String> {
+    let file = format!("{name}-{}.png", actual.panel());
+    let golden = match fs::read(shipped("golden").join(&file)) {
+        Ok(golden) => golden,
+        Err(error) => return Some(format!("{file}: {error}")),
+    };
+    let expected = png::decode(&golden, actual.panel()).unwrap();
+    (expected != *actual).then(|| {
+        write_difference(&file, &expected, actual);
+        format!("{file} differs from the golden picture; see {}", shown().display())
+    })
+}
+
+/// Writes both pictures and where they differ, three times enlarged.
+fn write_difference(file: &str, expected: &Planes, actual: &Planes) {
     let panel = actual.panel();
     let mut bytes = vec![0; panel.picture_bytes()];
     for y in 0..panel.height() {
@@ -128,63 +77,54 @@ fn write_difference(file: &str, expected: &Planes, actual: &Planes) -> PathBuf {
     }
     let difference = Planes::new(panel, bytes).unwrap();
     for (kind, planes) in [("expected", expected), ("actual", actual), ("difference", &difference)] {
-        fs::write(folder.join(format!("{kind}-{file}")), png::encode(planes, 3)).unwrap();
-    }
-    folder
-}
-
-#[track_caller]
-fn check(template: &str, name: &str, view: &LabelView) {
-    for id in PANELS {
-        let scene = scene(view, id);
-        assert_eq!(scene.template(), template);
-        let rendered = Renderer::new().unwrap().render(&scene);
-        assert_eq!(rendered.findings, [], "{name} on {id}");
-        check_golden(name, &rendered.planes);
+        fs::write(shown().join(format!("{kind}-{file}")), png::encode(planes, 3)).unwrap();
     }
 }
 
 #[test]
-fn everyday_tags_look_as_they_did() {
-    check("standard", "standard", &label("CN", pistachios()));
-    check("standard", "standard-long-name", &label("EU", coffee()));
-}
-
-#[test]
-fn promotions_look_as_they_did() {
-    check("promotion", "promotion", &label("CN", reduced()));
-    let reduced = ProductView { price: some("9.90"), was: some("12.99"), promotion: reduced().promotion, ..coffee() };
-    check("promotion", "promotion-long-name", &label("EU", reduced));
-}
-
-#[test]
-fn tags_without_a_price_look_as_they_did() {
-    let unpriced = ProductView { price: None, unit_price: None, ..pistachios() };
-    check("no-price", "no-price", &label("CN", unpriced));
-    let unknown = ProductView { sku: "0900".to_owned(), currency: "CNY".to_owned(), ..ProductView::default() };
-    check("no-price", "no-price-unknown", &label("CN", unknown));
-}
-
-/// Reads the code in a picture's lower right as a scanner does that is aimed at it; no code is `None`.
-///
-/// Aimed, because this decoder takes the first thing in a row that looks like a start pattern, and gives the row
-/// up when no code follows: the strokes of a large price can look like one.
-fn scanned(planes: &Planes) -> Option<String> {
-    const SCALE: u16 = 3;
-    /// The code with its quiet zones is 113 columns wide and 8 from the edge.
-    const AIMED: u16 = 130;
-    let left = planes.panel().width() - AIMED;
-    let (width, height) = (AIMED * SCALE, planes.panel().height() * SCALE);
-    let mut luma = Vec::new();
-    for y in 0..height {
-        luma.extend((0..width).map(|x| match planes.ink(left + x / SCALE, y / SCALE) {
-            Ink::White => 255,
-            Ink::Black | Ink::Red | Ink::Yellow => 0,
-        }));
+fn every_template_looks_as_it_did() {
+    let templates = Templates::from_directory(&shipped("")).unwrap();
+    let mut renderer = Renderer::new().unwrap();
+    let mut wrong = Vec::new();
+    let mut drawn: BTreeMap<&str, Vec<Planes>> = BTreeMap::new();
+    for sample in samples() {
+        for id in sample.panels {
+            let scene = templates.scene(sample.template, &sample.view, panel(id)).unwrap();
+            let rendered = renderer.render(&scene);
+            wrong.extend(rendered.findings.iter().map(|finding| format!("{} on {id}: {finding}", sample.name)));
+            if writes() {
+                let file = format!("{}-{id}.png", sample.name);
+                fs::write(shipped("golden").join(file), png::encode(&rendered.planes, 1)).unwrap();
+            } else {
+                wrong.extend(difference(sample.name, &rendered.planes));
+            }
+            drawn.entry(sample.template).or_default().push(rendered.planes);
+        }
     }
-    let format = Some(rxing::BarcodeFormat::EAN_13);
-    let found = rxing::helpers::detect_in_luma(luma, width.into(), height.into(), format);
-    found.ok().map(|found| found.getText().to_owned())
+    if writes() {
+        for (template, pictures) in drawn {
+            gallery::write(&gallery::sheet(&pictures, 1_900, 2), &shown().join(format!("{template}.png")));
+        }
+    }
+    assert_eq!(wrong, [""; 0], "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_code_of_every_golden_picture_scans() {
+    let templates = Templates::from_directory(&shipped("")).unwrap();
+    let mut read = 0;
+    for sample in samples() {
+        for id in sample.panels {
+            let file = shipped("golden").join(format!("{}-{id}.png", sample.name));
+            let planes = png::decode(&fs::read(file).unwrap(), panel(id)).unwrap();
+            for (content, symbology) in codes(&templates.scene(sample.template, &sample.view, panel(id)).unwrap()) {
+                let said = scanned(&planes, symbology);
+                assert_eq!(said.as_ref(), Some(&content), "{symbology:?} of {} on {id}", sample.name);
+                read += 1;
+            }
+        }
+    }
+    assert!(read >= 100, "only {read} codes");
 }
 
 #[test]
@@ -193,7 +133,7 @@ fn codes_scan() {
         for product in [pistachios(), reduced(), ProductView { price: None, ..pistachios() }] {
             let view = label("CN", ProductView { barcode: some(barcode), ..product });
             for id in PANELS {
-                assert_eq!(scanned(&rendered(&view, id).planes).as_deref(), Some(barcode), "on {id}");
+                assert_eq!(scanned(&rendered(&view, id).planes, Symbology::Ean13).as_deref(), Some(barcode), "on {id}");
             }
         }
     }
@@ -201,7 +141,7 @@ fn codes_scan() {
 
 /// Every product of the sample catalog scans, and shows all that its template wants, at an instant.
 fn check_samples(at: Moment) {
-    let snapshot = read_catalog(include_bytes!("../label-templates/samples/catalog.ndjson")).unwrap();
+    let snapshot = read_catalog(include_bytes!("../../label-templates/samples/catalog.ndjson")).unwrap();
     let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
     let settings = Settings { currency: "CNY".parse().unwrap(), market: Market::China, time_zone };
     let mut catalog = Catalog::new(settings);
@@ -215,7 +155,7 @@ fn check_samples(at: Moment) {
             let rendered = rendered(&view, id);
             assert_eq!(rendered.findings, [], "sku {} on {id}", product.sku);
             if let Some(barcode) = &view.products[0].barcode {
-                assert_eq!(scanned(&rendered.planes).as_ref(), Some(barcode), "sku {} on {id}", product.sku);
+                assert_eq!(scanned(&rendered.planes, Symbology::Ean13).as_ref(), Some(barcode), "sku {} on {id}", product.sku);
                 scanned_labels += 1;
             }
         }
@@ -241,9 +181,9 @@ fn moment(at: jiff::Timestamp) -> Moment {
 fn a_code_that_is_none_is_shown_as_its_digits() {
     let view = label("CN", ProductView { barcode: some("6901234567890"), ..pistachios() });
     let rendered = rendered(&view, "bw-250x122");
-    assert_eq!(scanned(&rendered.planes), None);
+    assert_eq!(scanned(&rendered.planes, Symbology::Ean13), None);
     let said: Vec<String> = rendered.findings.iter().map(Finding::to_string).collect();
-    assert_eq!(said, ["bar code `6901234567890` was not printed: its check digit is 0, and 2 by the other twelve"],);
+    assert_eq!(said, ["code `6901234567890` was not printed: its check digit is 0, and 2 by the others"],);
 }
 
 #[test]
