@@ -87,6 +87,8 @@ pub enum RenderError {
 pub(super) struct Faces {
     faces: Vec<freetype::Face<&'static [u8]>>,
     glyphs: HashMap<(Typeface, u16, char), Rc<Glyph>>,
+    /// How wide the figures of the narrow face are, by size; there are some 300 sizes.
+    figures: HashMap<u16, i32>,
 }
 
 impl Typeface {
@@ -158,7 +160,7 @@ impl Faces {
             library.new_memory_face2(*bytes, 0).map_err(|error| RenderError::Font { number, why: error.to_string() })
         };
         let faces = FONTS.iter().enumerate().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { faces, glyphs: HashMap::new() })
+        Ok(Self { faces, glyphs: HashMap::new(), figures: HashMap::new() })
     }
 
     /// The glyph of a character at a size, from the first face that has it.
@@ -170,9 +172,26 @@ impl Faces {
         if self.glyphs.len() >= GLYPHS_MAX {
             self.glyphs.clear();
         }
-        let glyph = Rc::new(self.drawn(typeface, size, character));
+        let mut glyph = self.drawn(typeface, size, character);
+        if typeface == Typeface::Digits && character.is_ascii_digit() {
+            let width = self.figure_width(size);
+            glyph.left += (width - glyph.advance) / 2;
+            glyph.advance = width;
+        }
+        let glyph = Rc::new(glyph);
         self.glyphs.insert(key, Rc::clone(&glyph));
         glyph
+    }
+
+    /// Figures are as wide as the widest of them, so that prices stand in columns and a change moves nothing.
+    fn figure_width(&mut self, size: u16) -> i32 {
+        if let Some(width) = self.figures.get(&size) {
+            return *width;
+        }
+        let advance = |figure| self.drawn(Typeface::Digits, size, figure).advance;
+        let width = ('0'..='9').map(advance).max().unwrap_or(0);
+        self.figures.insert(size, width);
+        width
     }
 
     /// A text on one line.

@@ -25,6 +25,7 @@ use crate::template::Scene;
 use code::Codes;
 use draw::Drawing;
 use face::Faces;
+use layout::Layouts;
 use picture::Pictures;
 use price::Prices;
 use text::Texts;
@@ -33,6 +34,7 @@ use text::Texts;
 #[derive(Debug)]
 pub struct Renderer {
     memory: Memory,
+    layouts: Layouts,
 }
 
 /// What a renderer keeps from one picture to the next. Each part states its bound; none of it changes a pixel.
@@ -90,12 +92,12 @@ impl Renderer {
     pub fn new() -> Result<Self, RenderError> {
         let faces = Faces::new()?;
         let (texts, prices, codes, pictures) = Default::default();
-        Ok(Self { memory: Memory { faces, texts, prices, codes, pictures } })
+        Ok(Self { memory: Memory { faces, texts, prices, codes, pictures }, layouts: Layouts::default() })
     }
 
     /// Makes the picture of a scene.
     pub fn render(&mut self, scene: &Scene) -> Rendered {
-        let placed = layout::place(&mut self.memory, scene);
+        let placed = layout::place(&mut self.memory, &mut self.layouts, scene);
         let mut drawing = Drawing::new(&mut self.memory, scene.panel());
         drawing.node(scene.root(), &placed, placed.area);
         drawing.finish()

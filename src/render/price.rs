@@ -1,7 +1,5 @@
 //! A price: sign, large whole part, small raised decimals, and what it is for under them.
 
-use std::rc::Rc;
-
 use embedded_graphics::geometry::Point;
 use hashbrown::HashMap;
 
@@ -34,29 +32,42 @@ struct Part {
     baseline: i32,
 }
 
-/// Most prices kept as they were set, at about 500 bytes each 2 MB. A full memory is emptied: a price costs some
-/// µs.
-const SETTINGS_MAX: usize = 4_096;
+/// Most sizes kept, at about 150 bytes each 0.6 MB. A full memory is emptied: finding a size costs some 10 µs.
+const SIZES_MAX: usize = 4_096;
 
-/// The prices that were set before.
+/// The sizes that prices were found to have. Figures are all as wide, so a size holds for every amount with as
+/// many of them: a changed price is rarely a question that was not asked before.
 #[derive(Debug, Default)]
 pub(super) struct Prices {
-    settings: HashMap<(Price, Room), Rc<PriceSetting>>,
+    sizes: HashMap<(Price, Room), Size>,
+}
+
+/// The size of a price in a room.
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    Fits(u16),
+    /// There is no room even for the smallest.
+    Cut,
 }
 
 impl Prices {
     /// A price set as large as its sizes and the room allow, and smaller still before it overflows.
-    pub(super) fn set(&mut self, faces: &mut Faces, price: &Price, room: Room) -> Rc<PriceSetting> {
-        let asked = (price.clone(), room);
-        if let Some(setting) = self.settings.get(&asked) {
-            return Rc::clone(setting);
+    pub(super) fn set(&mut self, faces: &mut Faces, price: &Price, room: Room) -> PriceSetting {
+        let amount = price.amount.replace(|figure: char| figure.is_ascii_digit(), "0");
+        let asked = (Price { amount, ..price.clone() }, room);
+        let known = self.sizes.get(&asked).copied();
+        let size = known.unwrap_or_else(|| {
+            if self.sizes.len() >= SIZES_MAX {
+                self.sizes.clear();
+            }
+            let size = fitting(faces, &asked.0, room);
+            self.sizes.insert(asked, size);
+            size
+        });
+        match size {
+            Size::Fits(size) => set_at(faces, price, size),
+            Size::Cut => PriceSetting { whole: false, ..set_at(faces, price, TEXT_SIZE_MIN) },
         }
-        if self.settings.len() >= SETTINGS_MAX {
-            self.settings.clear();
-        }
-        let setting = Rc::new(set(faces, price, room));
-        self.settings.insert(asked, Rc::clone(&setting));
-        setting
     }
 }
 
@@ -65,13 +76,13 @@ fn figure_height(size: u16) -> i32 {
     (i32::from(size) * 70 + 50) / 100
 }
 
-fn set(faces: &mut Faces, price: &Price, room: Room) -> PriceSetting {
+fn fitting(faces: &mut Faces, price: &Price, room: Room) -> Size {
     let fits = |set: &PriceSetting| {
         room.width.is_none_or(|room| set.width <= room) && room.height.is_none_or(|room| set.height <= room)
     };
     let largest = set_at(faces, price, price.size.largest);
     if fits(&largest) {
-        return largest;
+        return Size::Fits(price.size.largest);
     }
     // From large to small, because a smaller price is not always narrower: its unit may no longer fit below the
     // decimals. Every second size is enough for the eye, and half the glyphs to keep. What cannot fit is not
@@ -82,10 +93,9 @@ fn set(faces: &mut Faces, price: &Price, room: Room) -> PriceSetting {
         room.width.is_none_or(|room| wanted <= room)
     };
     let low = |size: u16| room.height.is_none_or(|room| figure_height(size) <= room);
-    let sizes = (TEXT_SIZE_MIN..=price.size.largest).rev().step_by(2).skip(1);
-    let fitting =
-        sizes.filter(|size| low(*size) && narrow(*size)).map(|size| set_at(faces, price, size)).find(|set| fits(set));
-    fitting.unwrap_or_else(|| PriceSetting { whole: false, ..set_at(faces, price, TEXT_SIZE_MIN) })
+    let mut sizes = (TEXT_SIZE_MIN..=price.size.largest).rev().step_by(2).skip(1);
+    let fitting = sizes.find(|size| low(*size) && narrow(*size) && fits(&set_at(faces, price, *size)));
+    fitting.map_or(Size::Cut, Size::Fits)
 }
 
 fn set_at(faces: &mut Faces, price: &Price, size: u16) -> PriceSetting {

@@ -1,5 +1,9 @@
 //! A template as compiled, and its evaluation against a view.
 
+use std::fmt;
+use std::str::FromStr;
+
+use gondola_protocol::panel::PanelError;
 use gondola_protocol::{Colours, Panel};
 
 use super::expression::{Condition, Expressions, Seen, Text as Value};
@@ -20,10 +24,40 @@ const DRAWN_FOR: u16 = 128;
 pub(super) struct Template {
     pub(super) name: String,
     /// Empty for every panel.
-    pub(super) panels: Vec<Panel>,
+    pub(super) panels: Vec<Made>,
     /// Pixels of the panel for one of the template; none follows the panel's size.
     pub(super) scale: Option<u16>,
     pub(super) root: Element,
+}
+
+/// What a template is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// This panel.
+    For(Panel),
+    /// Panels of so many columns and rows, whatever their colours.
+    Sized(u16, u16),
+}
+
+impl FromStr for Made {
+    type Err = PanelError;
+
+    fn from_str(text: &str) -> Result<Self, PanelError> {
+        if text.contains('-') {
+            return text.parse().map(Self::For);
+        }
+        let panel: Panel = format!("bw-{text}").parse()?;
+        Ok(Self::Sized(panel.width(), panel.height()))
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(panel) => panel.fmt(f),
+            Self::Sized(width, height) => write!(f, "{width}x{height}"),
+        }
+    }
 }
 
 /// One element of a template.
@@ -70,7 +104,27 @@ pub(super) struct Evaluation<'a> {
     pub(super) scale: u16,
 }
 
+impl Element {
+    /// The inks that it and what is in it name.
+    pub(super) fn colors(&self) -> Vec<Color> {
+        let inside: &[Self] = if let Holds::Elements(elements) = &self.holds { elements } else { &[] };
+        let mut colors: Vec<Color> = self.color.into_iter().chain(self.style.background).collect();
+        colors.extend(inside.iter().flat_map(Self::colors));
+        colors.sort_unstable();
+        colors.dedup();
+        colors
+    }
+}
+
 impl Template {
+    pub(super) fn suits(&self, panel: Panel) -> bool {
+        let suits = |made: &Made| match made {
+            Made::For(named) => *named == panel,
+            Made::Sized(width, height) => (*width, *height) == (panel.width(), panel.height()),
+        };
+        self.panels.is_empty() || self.panels.iter().any(suits)
+    }
+
     /// Pixels of a panel for one of the template's.
     pub(super) fn scale(&self, panel: Panel) -> u16 {
         self.scale.unwrap_or_else(|| (panel.width().min(panel.height()) / DRAWN_FOR).max(1))

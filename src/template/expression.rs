@@ -3,7 +3,9 @@
 //! A field that no view has is found here, at load, by its name; at a label's turn nothing is unknown any more.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
 
 use minijinja::value::{Object, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
@@ -29,16 +31,31 @@ pub(super) struct Expressions {
 pub(super) enum Text {
     Fixed(Arc<str>),
     /// One field and nothing else: read without running anything.
-    Field(Vec<Arc<str>>),
-    Compiled(Arc<str>),
+    Field(Path),
+    Compiled(Arc<Compiled>),
 }
 
 /// A condition from `when="…"`.
 #[derive(Debug, Clone)]
 pub(super) enum Condition {
     /// One field: whether it is there, and neither empty nor 0.
-    Field(Vec<Arc<str>>),
-    Compiled(Arc<str>),
+    Field(Path),
+    Compiled(Arc<Compiled>),
+}
+
+/// The names from the top to a field.
+type Path = Vec<Arc<str>>;
+
+/// Most answers that an expression remembers, at about 200 bytes each. A full memory is emptied: an answer costs
+/// some µs.
+const ANSWERS_MAX: usize = 1_024;
+
+/// An expression that runs, and what it answered before to the fields that it reads.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    name: String,
+    reads: Vec<Path>,
+    answers: Mutex<HashMap<Vec<Value>, Arc<str>>>,
 }
 
 /// What expressions see: a label's view and its panel, as minijinja holds them.
@@ -163,27 +180,41 @@ impl Expressions {
         Ok(field(source).map_or(Condition::Compiled(compiled), Condition::Field))
     }
 
-    pub(super) fn write(&self, text: &Text, seen: &Seen) -> Result<String, Error> {
+    pub(super) fn write(&self, text: &Text, seen: &Seen) -> Result<Arc<str>, Error> {
         match text {
-            Text::Fixed(text) => Ok(text.to_string()),
+            Text::Fixed(text) => Ok(Arc::clone(text)),
             Text::Field(path) => Ok(written(&seen.at(path))),
-            Text::Compiled(name) => self.environment.get_template(name)?.render(Value::from_dyn_object(Arc::clone(&seen.0))),
+            Text::Compiled(compiled) => self.answer(compiled, seen),
         }
     }
 
     pub(super) fn holds(&self, condition: &Condition, seen: &Seen) -> Result<bool, Error> {
         match condition {
             Condition::Field(path) => Ok(seen.at(path).is_true()),
-            Condition::Compiled(name) => {
-                Ok(self.environment.get_template(name)?.render(Value::from_dyn_object(Arc::clone(&seen.0)))? == "1")
-            }
+            Condition::Compiled(compiled) => Ok(&*self.answer(compiled, seen)? == "1"),
         }
     }
 
-    fn compile(&mut self, shown: &str, source: String) -> Result<Arc<str>, Problem> {
-        let name: Arc<str> = format!("expression {}", self.count).into();
+    /// What an expression comes to: the same for the same fields.
+    fn answer(&self, compiled: &Compiled, seen: &Seen) -> Result<Arc<str>, Error> {
+        let read: Vec<Value> = compiled.reads.iter().map(|path| seen.at(path)).collect();
+        let mut answers = compiled.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(&read) {
+            return Ok(Arc::clone(answer));
+        }
+        let template = self.environment.get_template(&compiled.name)?;
+        let answer: Arc<str> = template.render(Value::from_dyn_object(Arc::clone(&seen.0)))?.into();
+        if answers.len() >= ANSWERS_MAX {
+            answers.clear();
+        }
+        answers.insert(read, Arc::clone(&answer));
+        Ok(answer)
+    }
+
+    fn compile(&mut self, shown: &str, source: String) -> Result<Arc<Compiled>, Problem> {
+        let name = format!("expression {}", self.count);
         self.count += 1;
-        self.environment.add_template_owned(name.to_string(), source).map_err(|error| refused(shown, &error))?;
+        self.environment.add_template_owned(name.clone(), source).map_err(|error| refused(shown, &error))?;
         let compiled = self.environment.get_template(&name).map_err(|error| refused(shown, &error))?;
         let mut paths: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
         paths.sort();
@@ -197,12 +228,13 @@ impl Expressions {
             let tried = compiled.render(Value::from_dyn_object(Seen::new(&view, panel, 1).0));
             tried.map_err(|error| refused(shown, &error))?;
         }
-        Ok(name)
+        let reads = paths.iter().map(|path| path.split('.').map(Arc::from).collect()).collect();
+        Ok(Arc::new(Compiled { name, reads, answers: Mutex::default() }))
     }
 }
 
 /// The path of an expression that is a field and nothing else.
-fn field(source: &str) -> Option<Vec<Arc<str>>> {
+fn field(source: &str) -> Option<Path> {
     let word = |name: &str| {
         let mut characters = name.chars();
         characters.next().is_some_and(|first| first.is_ascii_lowercase())
@@ -215,10 +247,11 @@ fn field(source: &str) -> Option<Vec<Arc<str>>> {
 }
 
 /// A value as text; nothing is no text.
-fn written(value: &Value) -> String {
-    match value.kind() {
-        ValueKind::None | ValueKind::Undefined => String::new(),
-        _ => value.to_string(),
+fn written(value: &Value) -> Arc<str> {
+    match value.as_str() {
+        Some(text) => text.into(),
+        None if matches!(value.kind(), ValueKind::None | ValueKind::Undefined) => "".into(),
+        None => value.to_string().into(),
     }
 }
 

@@ -7,6 +7,7 @@
 mod element;
 mod error;
 mod expression;
+pub mod lint;
 pub(crate) mod money;
 mod parse;
 mod picture;
@@ -116,6 +117,19 @@ impl Templates {
         self.templates.keys().map(String::as_str)
     }
 
+    /// What is wrong with the templates themselves, whatever they show.
+    #[must_use]
+    pub fn lints(&self) -> Vec<lint::Lint> {
+        let of = |template: &Template| lint::lacking(&template.name, &template.panels, &template.root.colors());
+        self.templates.values().flat_map(of).collect()
+    }
+
+    /// Whether a template is made for a panel; one that there is not is for none.
+    #[must_use]
+    pub fn suits(&self, name: &str, panel: Panel) -> bool {
+        self.templates.get(name).is_some_and(|template| template.suits(panel))
+    }
+
     /// The template that the rules choose: the first rule that holds.
     #[must_use]
     pub fn select<'a>(&'a self, view: &LabelView, panel: Panel) -> &'a str {
@@ -131,8 +145,8 @@ impl Templates {
             found: name.to_owned(),
             expected: self.names().map(str::to_owned).collect(),
         })?;
-        if !template.panels.is_empty() && !template.panels.contains(&panel) {
-            let panels: Vec<String> = template.panels.iter().map(Panel::to_string).collect();
+        if !template.suits(panel) {
+            let panels: Vec<String> = template.panels.iter().map(ToString::to_string).collect();
             return Err(SceneError::Panel { template: name.to_owned(), panel, expected: panels.join(", ") });
         }
         let scale = template.scale(panel);

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use gondola_protocol::Panel;
 use roxmltree::{Document, Node as XmlNode, ParsingOptions};
 
-use super::element::{Element, Holds, Repeats, Template};
+use super::element::{Element, Holds, Made, Repeats, Template};
 use super::error::Problem;
 use super::expression::{Expressions, Text};
 use super::picture::Pictures;
@@ -94,11 +93,11 @@ impl Reader<'_> {
         Some(Template { name: file_stem.to_owned(), panels, scale, root })
     }
 
-    fn panels(&mut self, node: XmlNode<'_, '_>) -> Vec<Panel> {
+    fn panels(&mut self, node: XmlNode<'_, '_>) -> Vec<Made> {
         let listed = node.attribute("panels").unwrap_or_default();
-        let panels: Result<Vec<Panel>, _> = listed.split_whitespace().map(str::parse).collect();
+        let panels: Result<Vec<Made>, _> = listed.split_whitespace().map(str::parse).collect();
         panels.unwrap_or_else(|_| {
-            self.value_problem(node, "panels", "panels like `bw-250x122 bwr-296x128`".to_owned());
+            self.value_problem(node, "panels", "panels like `bwr-296x128`, or sizes like `400x300`".to_owned());
             Vec::new()
         })
     }

@@ -123,7 +123,8 @@ fn fields_are_known_ones() {
         "<text>{{ product.nmae }}</text>",
         &[
             "tag.xml:2:9: unknown field `product.nmae`; expected one of attributes, barcode, brand, category, currency, \
-         grade, known, name, origin, price, promotion, sku, spec, unit, unit_price, was",
+         grade, in_assortment, known, member_price, member_promotion, name, origin, price, promotion, rating, returns, sku, \
+         spec, stock, unit, unit_price, was",
         ],
     );
     check(
@@ -142,7 +143,8 @@ fn fields_are_known_ones() {
         "<price unit=\"{{ product.unti }}\">1</price>",
         &[
             "tag.xml:2:10: unknown field `product.unti`; expected one of attributes, barcode, brand, category, currency, \
-         grade, known, name, origin, price, promotion, sku, spec, unit, unit_price, was",
+         grade, in_assortment, known, member_price, member_promotion, name, origin, price, promotion, rating, returns, sku, \
+         spec, stock, unit, unit_price, was",
         ],
     );
 }
@@ -182,7 +184,7 @@ fn a_template_is_well_formed_and_bears_its_name() {
     );
     assert_eq!(
         errors("<template name=\"tag\" panels=\"296x128\"/>", RULES),
-        ["tag.xml:1:22: `panels` is `296x128`; expected panels like `bw-250x122 bwr-296x128`"]
+        ["tag.xml:1:22: `panels` is `296x128`; expected panels like `bwr-296x128`, or sizes like `400x300`"]
     );
 }
 
@@ -230,7 +232,8 @@ fn rules_are_complete_and_name_templates() {
         &format!("[[rule]]\ntemplate = \"tag\"\nwhen = \"product.prize\"\n{RULES}"),
         &[
             "rules.toml:3:8: unknown field `product.prize`; expected one of attributes, barcode, brand, category, currency, \
-         grade, known, name, origin, price, promotion, sku, spec, unit, unit_price, was",
+         grade, in_assortment, known, member_price, member_promotion, name, origin, price, promotion, rating, returns, sku, \
+         spec, stock, unit, unit_price, was",
         ],
     );
     check_rules(
