@@ -96,11 +96,20 @@ fn mistakes_of_the_rules_are_found_with_their_place() {
 
 #[test]
 fn what_a_product_makes_of_a_template_is_found() {
-    check_template("<text size=\"40\">{{ product.name }}{{ product.name }}长得不得了的名字哪里放得下</text>", "does not fit and was cut");
+    check_template(
+        "<text size=\"40\">{{ product.name }}{{ product.name }}长得不得了的名字哪里放得下</text>",
+        "does not fit and was cut",
+    );
     check_template("<text size=\"12\">\u{10FFFD}</text>", "(U+10FFFD); a box stands for it");
     check_template("<barcode type=\"ean13\">6901234567890</barcode>", "its check digit is 0, and 2 by the others");
-    check_template("<barcode type=\"ean13\" module=\"3\">{{ product.barcode }}</barcode>", "with the light around it, it needs 339 pixels");
-    check_template("<text size=\"12\" color=\"white\">{{ product.name }}</text>", "cannot be seen: it is white on white");
+    check_template(
+        "<barcode type=\"ean13\" module=\"3\">{{ product.barcode }}</barcode>",
+        "with the light around it, it needs 339 pixels",
+    );
+    check_template(
+        "<text size=\"12\" color=\"white\">{{ product.name }}</text>",
+        "cannot be seen: it is white on white",
+    );
     let red = tag("<rule color=\"red\"/>").replacen("name", "panels=\"bw-296x128\" name", 1);
     check_says(planted(&red, RULES, PRODUCT, "CN"), "is made for bw-296x128 and uses red, which that panel lacks");
 }
@@ -115,5 +124,8 @@ fn what_the_law_wants_beside_a_price_is_found() {
     check_says(planted(&only(&format!("{name}{price}")), RULES, PRODUCT, "CN"), "the law of CN wants the origin");
     check_says(planted(&only(&format!("{name}{price}")), RULES, PRODUCT, "EU"), "the law of EU wants the unit price");
     let without_unit = PRODUCT.replace("\"unit\":\"袋\",", "");
-    check_says(planted(&tag(""), RULES, &without_unit, "CN"), "the law of CN wants the unit on a price label, and the product has none");
+    check_says(
+        planted(&tag(""), RULES, &without_unit, "CN"),
+        "the law of CN wants the unit on a price label, and the product has none",
+    );
 }

@@ -22,7 +22,8 @@ const PEER_LABELS: usize = 20;
 /// Samples; the median counts.
 const SAMPLES: usize = 5;
 
-const NAMES: [&str; 8] = ["加州开心果", "有机燕麦片", "手剥山核桃", "全棉四件套", "日式保温杯", "原木抽纸", "冷萃咖啡液", "乳胶枕"];
+const NAMES: [&str; 8] =
+    ["加州开心果", "有机燕麦片", "手剥山核桃", "全棉四件套", "日式保温杯", "原木抽纸", "冷萃咖啡液", "乳胶枕"];
 const LATIN: [&str; 5] = ["California Pistachios", "Organic Oats", "Soft Cotton", "Cold Brew", "Natural Latex"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -76,9 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Labels per second of one core's time: the median of some samples, each of `count` labels that are numbered through.
 fn sampled(count: usize, mut work: impl FnMut(usize)) -> f64 {
     let mut rates: Vec<f64> = (0..SAMPLES)
-        .map(|sample| {
-            per_second(count, computed(|| (sample * count..(sample + 1) * count).for_each(&mut work)))
-        })
+        .map(|sample| per_second(count, computed(|| (sample * count..(sample + 1) * count).for_each(&mut work))))
         .collect();
     median(&mut rates)
 }
@@ -135,7 +134,8 @@ fn reprice(label: &mut LabelView, change: usize) {
 
 fn ean_13(number: usize) -> String {
     let body = format!("690{number:09}");
-    let sum: u32 = body.bytes().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    let sum: u32 =
+        body.bytes().zip([1, 3].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
     format!("{body}{}", (10 - sum % 10) % 10)
 }
 

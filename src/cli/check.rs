@@ -76,7 +76,8 @@ impl Check {
             let bytes = super::read_file(file)?;
             for (store, settings) in stores(config.as_ref())? {
                 let snapshot = snapshot::read_catalog(&bytes);
-                let snapshot = snapshot.map_err(|error| UsageError::File { file: file.clone(), source: error.into() })?;
+                let snapshot =
+                    snapshot.map_err(|error| UsageError::File { file: file.clone(), source: error.into() })?;
                 let catalog = filled(snapshot, settings, now, &mut findings);
                 pictures += check_catalog(&catalog, &store, &templates, now, &mut findings)?;
             }

@@ -109,13 +109,26 @@ impl Canvas {
         let (edges, lines) = (clip.columns(), clip.rows());
         let (shift, first) = (at.x.rem_euclid(8), at.x.div_euclid(8));
         for (row, y) in rows.zip(at.y..).filter(|(_, y)| lines.contains(y)) {
-            let mut before = 0;
-            for (byte, byte_x) in row.iter().copied().chain(std::iter::once(0)).zip(first..) {
-                let [_, bits] = (u16::from_be_bytes([before, byte]) >> shift).to_be_bytes();
-                before = byte;
-                if bits != 0 {
-                    self.paint(byte_x, y, bits & columns(byte_x, &edges), ink);
-                }
+            let last = first + i32::try_from(row.len()).expect("a row is shorter than a panel's") + 1;
+            if first * 8 >= edges.start && last * 8 <= edges.end {
+                self.blit_whole(row, shift, self.byte_at(first, y), ink);
+                continue;
+            }
+            for (bits, byte_x) in shifted(row, shift).zip(first..) {
+                self.paint(byte_x, y, bits & columns(byte_x, &edges), ink);
+            }
+        }
+    }
+
+    /// Draws a row of a mask that lies inside the panel with the byte after it.
+    fn blit_whole(&mut self, row: &[u8], shift: i32, at: usize, ink: Ink) {
+        let (black, coloured) = planes_of(ink, self.panel.colours());
+        let (plane_0, plane_1) = self.bytes.split_at_mut(self.panel.plane_bytes());
+        for (plane, on) in [(plane_0, black), (plane_1, coloured)] {
+            // There may be no second plane.
+            let Some(bytes) = plane.get_mut(at..=at + row.len()) else { continue };
+            for (byte, bits) in bytes.iter_mut().zip(shifted(row, shift)) {
+                *byte = if on { *byte | bits } else { *byte & !bits };
             }
         }
     }
@@ -142,6 +155,16 @@ impl Canvas {
             set(&mut self.bytes[bytes.start + plane..bytes.end + plane], bits, coloured);
         }
     }
+}
+
+/// A row of a mask, so many pixels further right; it is a byte longer.
+fn shifted(row: &[u8], shift: i32) -> impl Iterator<Item = u8> + '_ {
+    let mut before = 0;
+    row.iter().copied().chain(std::iter::once(0)).map(move |byte| {
+        let [_, bits] = (u16::from_be_bytes([before, byte]) >> shift).to_be_bytes();
+        before = byte;
+        bits
+    })
 }
 
 /// The bits of a byte column that lie between two edges.

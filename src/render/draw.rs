@@ -7,8 +7,8 @@ use embedded_graphics::prelude::{Dimensions, Drawable, Primitive};
 use embedded_graphics::primitives::{PrimitiveStyleBuilder, Rectangle, RoundedRectangle, StrokeAlignment};
 use gondola_protocol::{Ink, Panel, Planes};
 
-use super::canvas::{Canvas, InkColor, Mask};
-use super::code::{self, Bars, Encoded, Printed, Shape};
+use super::canvas::{Canvas, InkColor};
+use super::code::{Bars, Encoded, Masks, Printed, Shape};
 use super::face::{Run, Typeface};
 use super::layout::Placed;
 use super::text::Room;
@@ -157,30 +157,36 @@ impl<'a> Drawing<'a> {
                 let corner = inside.top_left + Point::new(spare / 2, 0);
                 let area = Rectangle::new(corner, Size::new(to_u32(width), inside.size.height));
                 self.canvas.fill(area, Ink::White);
-                self.bars(bars, printed, &encoded.mask(printed.module), area);
+                self.bars(bars, printed, &encoded.masks(printed.module), area);
             }
             Shape::Squares(squares) => {
                 let corner = inside.top_left + Point::new(spare, to_i32(inside.size.height) - height) / 2;
                 let area = Rectangle::new(corner, Size::new(to_u32(width), to_u32(height)));
                 self.canvas.fill(area, Ink::White);
                 let quiet = squares.quiet * i32::from(printed.module);
-                self.canvas.blit(&encoded.mask(printed.module), corner + Point::new_equal(quiet), Ink::Black, area);
+                self.canvas.blit(
+                    &encoded.masks(printed.module).dark,
+                    corner + Point::new_equal(quiet),
+                    Ink::Black,
+                    inside,
+                );
             }
         }
     }
 
-    fn bars(&mut self, bars: &Bars, printed: Printed, mask: &Mask, area: Rectangle) {
+    fn bars(&mut self, bars: &Bars, printed: Printed, masks: &Masks, area: Rectangle) {
         let module = i32::from(printed.module);
         let start = area.top_left + Point::new(bars.quiet_left * module, 0);
         let rows = to_i32(area.size.height) - printed.digits_rows();
-        self.canvas.blit_bars(mask.first_row(), rows, start, Ink::Black, area);
+        // Bars lie inside their area by their size.
+        let clip = self.canvas.bounding_box();
+        self.canvas.blit_bars(masks.dark.first_row(), rows, start, Ink::Black, clip);
         if printed.digits == Digits::None {
             return;
         }
         if !bars.guards.is_empty() {
-            let guards = code::mask(&[bars.guard_bars()], printed.module, 1);
             let below = start + Point::new(0, rows);
-            self.canvas.blit_bars(guards.first_row(), GUARD_ROWS * module, below, Ink::Black, area);
+            self.canvas.blit_bars(masks.guards.first_row(), GUARD_ROWS * module, below, Ink::Black, clip);
         }
         let size = 12 * printed.digits_scale();
         let baseline = area.top_left.y + to_i32(area.size.height);
@@ -188,7 +194,7 @@ impl<'a> Drawing<'a> {
             let run = self.memory.faces.run(Typeface::Pixel, size, &caption.text);
             let spare = caption.modules * module - run.width;
             let pen = start.x + caption.start * module + (spare + 1) / 2;
-            self.run(&run, Point::new(pen, baseline), Brush { ink: Ink::Black, clip: area });
+            self.run(&run, Point::new(pen, baseline), Brush { ink: Ink::Black, clip });
         }
     }
 

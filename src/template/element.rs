@@ -130,7 +130,12 @@ impl Template {
         self.scale.unwrap_or_else(|| (panel.width().min(panel.height()) / DRAWN_FOR).max(1))
     }
 
-    pub(super) fn scene(&self, evaluation: &Evaluation<'_>, seen: &Seen, panel: Panel) -> Result<Scene, minijinja::Error> {
+    pub(super) fn scene(
+        &self,
+        evaluation: &Evaluation<'_>,
+        seen: &Seen,
+        panel: Panel,
+    ) -> Result<Scene, minijinja::Error> {
         let inherited = Inherited { color: Color::Black, behind: Color::White };
         let root = evaluation.node(&self.root, seen, inherited)?;
         // The whole panel belongs to the root, also when its own condition does not hold.

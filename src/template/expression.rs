@@ -94,7 +94,10 @@ impl Seen {
 
     /// The same with each of the products in turn as `product`.
     pub(super) fn each(&self) -> impl Iterator<Item = Self> + '_ {
-        self.0.products.iter().map(|product| Self(Arc::new(Scope { product: product.clone(), ..Scope::clone(&self.0) })))
+        self.0
+            .products
+            .iter()
+            .map(|product| Self(Arc::new(Scope { product: product.clone(), ..Scope::clone(&self.0) })))
     }
 
     /// The value at the end of a path, undefined where there is none.
@@ -197,13 +200,20 @@ impl Expressions {
 
     /// What an expression comes to: the same for the same fields.
     fn answer(&self, compiled: &Compiled, seen: &Seen) -> Result<Arc<str>, Error> {
+        let run = || -> Result<Arc<str>, Error> {
+            let template = self.environment.get_template(&compiled.name)?;
+            Ok(template.render(Value::from_dyn_object(Arc::clone(&seen.0)))?.into())
+        };
         let read: Vec<Value> = compiled.reads.iter().map(|path| seen.at(path)).collect();
+        // To look a whole product up would cost more than to run.
+        if read.iter().any(|value| matches!(value.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Iterable)) {
+            return run();
+        }
         let mut answers = compiled.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = answers.get(&read) {
             return Ok(Arc::clone(answer));
         }
-        let template = self.environment.get_template(&compiled.name)?;
-        let answer: Arc<str> = template.render(Value::from_dyn_object(Arc::clone(&seen.0)))?.into();
+        let answer = run()?;
         if answers.len() >= ANSWERS_MAX {
             answers.clear();
         }
@@ -242,8 +252,7 @@ fn field(source: &str) -> Option<Path> {
     };
     let names: Vec<&str> = source.trim().split('.').collect();
     let top = matches!(names[0], "store" | "products" | "product" | "panel");
-    (top && names.len() > 1 && names.iter().all(|name| word(name)))
-        .then(|| names.into_iter().map(Arc::from).collect())
+    (top && names.len() > 1 && names.iter().all(|name| word(name))).then(|| names.into_iter().map(Arc::from).collect())
 }
 
 /// A value as text; nothing is no text.

@@ -163,7 +163,8 @@ impl Templates {
         let mut templates = BTreeMap::new();
         let names: Vec<String> = sources.iter().map(|source| source.stem.clone()).collect();
         for source in sources {
-            let parsed = source.checked(|text| parse::template(text, &source.stem, &mut expressions, &pictures), &mut errors);
+            let parsed =
+                source.checked(|text| parse::template(text, &source.stem, &mut expressions, &pictures), &mut errors);
             templates.extend(parsed.map(|template| (template.name.clone(), template)));
         }
         let rules = rules.checked(|text| Rules::parse(text, &names, &mut expressions), &mut errors);

@@ -29,8 +29,7 @@ const BAR_MIN: u16 = 1;
 /// Smallest square of a QR code or a Data Matrix: telephones do not read squares below 0.35 mm in a shop's light.
 const SQUARE_MIN: u16 = 2;
 
-const ELEMENTS: &[&str] =
-    &["box", "text", "price", "barcode", "qrcode", "datamatrix", "image", "rule", "badge"];
+const ELEMENTS: &[&str] = &["box", "text", "price", "barcode", "qrcode", "datamatrix", "image", "rule", "badge"];
 const COMMON: &[&str] =
     &["when", "grow", "shrink", "width", "height", "padding", "color", "background", "border", "radius"];
 const BOX: &[&str] = &["direction", "gap", "align", "justify"];

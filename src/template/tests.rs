@@ -67,7 +67,9 @@ fn a_whole_template_loads() {
 fn elements_and_attributes_are_known_ones() {
     check(
         "<blink/>",
-        &["tag.xml:2:3: unknown element `blink`; expected one of box, text, price, barcode, qrcode, datamatrix, image, rule, badge"],
+        &[
+            "tag.xml:2:3: unknown element `blink`; expected one of box, text, price, barcode, qrcode, datamatrix, image, rule, badge",
+        ],
     );
     check(
         "<rule colour=\"red\"/>",
@@ -100,11 +102,15 @@ fn elements_and_attributes_are_known_ones() {
     check("<barcode type=\"qr\">1</barcode>", &[&format!("tag.xml:2:12: `type` is `qr`; expected {bars}")]);
     check(
         "<qrcode module=\"1\">1</qrcode>",
-        &["tag.xml:2:11: `module` is `1`; expected whole pixels from 2 to 8 like `2`, or a larger and a smaller number like `4..2`"],
+        &[
+            "tag.xml:2:11: `module` is `1`; expected whole pixels from 2 to 8 like `2`, or a larger and a smaller number like `4..2`",
+        ],
     );
     check(
         "<image src=\"logo.png\"/>",
-        &["tag.xml:2:10: `src` is `logo.png`; expected a PNG in the folder `images` beside the template (that folder is empty)"],
+        &[
+            "tag.xml:2:10: `src` is `logo.png`; expected a PNG in the folder `images` beside the template (that folder is empty)",
+        ],
     );
     check("<box each=\"stores\"/>", &["tag.xml:2:8: `each` is `stores`; expected `products`"]);
 }

@@ -38,8 +38,19 @@ pub(crate) fn scanned(planes: &Planes, symbology: Symbology) -> Option<String> {
     let (width, height) = (usize::from(planes.panel().width()), usize::from(planes.panel().height()));
     // Eighths of the picture: left, top, right and bottom.
     let aims = [
-        (0, 0, 8, 8), (4, 4, 8, 8), (3, 4, 8, 8), (5, 2, 8, 8), (4, 0, 8, 6), (0, 4, 8, 8), (0, 5, 8, 8), (0, 6, 8, 8),
-        (1, 5, 7, 8), (0, 3, 8, 8), (4, 6, 8, 8), (3, 6, 8, 8), (5, 1, 8, 6),
+        (0, 0, 8, 8),
+        (4, 4, 8, 8),
+        (3, 4, 8, 8),
+        (5, 2, 8, 8),
+        (4, 0, 8, 6),
+        (0, 4, 8, 8),
+        (0, 5, 8, 8),
+        (0, 6, 8, 8),
+        (1, 5, 7, 8),
+        (0, 3, 8, 8),
+        (4, 6, 8, 8),
+        (3, 6, 8, 8),
+        (5, 1, 8, 6),
     ];
     aims.into_iter().find_map(|(left, top, right, bottom)| {
         let columns = width * left / 8..width * right / 8;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+mod anything;
 mod codes;
 mod gallery;
 mod samples;
@@ -10,18 +11,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use codes::{codes, scanned};
 use gondola::catalog::Catalog;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::snapshot::read_catalog;
 use gondola::render::{Finding, Rendered, Renderer, png};
 use gondola::template::style::Symbology;
-use gondola::template::view::{LabelView, ProductView, PromotionView, UnitPriceView};
+use gondola::template::view::{LabelView, ProductView};
 use gondola::template::{Scene, Templates};
-use gondola_protocol::Moment;
-use gondola_protocol::{Ink, Panel, Planes};
-use codes::{codes, scanned};
-use proptest::prelude::*;
-use samples::{SOME_PANELS as PANELS, coffee, label, pistachios, reduced, samples, some};
+use gondola_protocol::{Ink, Moment, Panel, Planes};
+use samples::{SOME_PANELS, coffee, label, pistachios, reduced, samples, some};
 
 fn panel(id: &str) -> Panel {
     id.parse().unwrap()
@@ -102,11 +101,68 @@ fn every_template_looks_as_it_did() {
         }
     }
     if writes() {
+        let small = |planes: &&Planes| planes.panel().width() <= 400 && planes.panel().height() <= 400;
+        let some = drawn.values().flat_map(|pictures| pictures.iter().filter(small).take(9)).cloned();
+        gallery::write(&gallery::sheet(&some.collect::<Vec<Planes>>(), 1_800, 1), &shipped("gallery.png"));
         for (template, pictures) in drawn {
             gallery::write(&gallery::sheet(&pictures, 1_900, 2), &shown().join(format!("{template}.png")));
         }
     }
     assert_eq!(wrong, [""; 0], "{}", wrong.join("\n"));
+}
+
+/// The pictures of `label-templates/README.md`.
+#[test]
+fn every_element_looks_as_it_did() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = gallery::reference(directory.path());
+    let templates = Templates::from_directory(directory.path()).unwrap();
+    let mut renderer = Renderer::new().unwrap();
+    let mut wrong = Vec::new();
+    for name in names {
+        let scene = templates.scene(name, &label("CN", pistachios()), panel("bwr-148x64")).unwrap();
+        let rendered = renderer.render(&scene);
+        wrong.extend(rendered.findings.iter().map(|finding| format!("{name}: {finding}")));
+        if writes() {
+            let file = format!("element-{name}-bwr-148x64.png");
+            fs::write(shipped("golden").join(file), png::encode(&rendered.planes, 1)).unwrap();
+        } else {
+            wrong.extend(difference(&format!("element-{name}"), &rendered.planes));
+        }
+    }
+    assert_eq!(wrong, [""; 0], "{}", wrong.join("\n"));
+}
+
+#[test]
+fn one_changed_pixel_fails_with_a_picture_of_the_difference() {
+    let id = panel("bwr-296x128");
+    let golden = png::decode(&fs::read(shipped("golden/standard-bwr-296x128.png")).unwrap(), id).unwrap();
+    assert_eq!(difference("standard", &golden), None);
+    let mut bytes = golden.bytes().to_vec();
+    bytes[100] ^= 0x10;
+    let changed = Planes::new(id, bytes).unwrap();
+    let said = difference("standard", &changed).unwrap();
+    assert!(said.contains("differs from the golden picture"), "{said}");
+    let drawn = fs::read(shown().join("difference-standard-bwr-296x128.png")).unwrap();
+    let ink = image::load_from_memory(&drawn).unwrap().into_rgb8();
+    assert_eq!(ink.pixels().filter(|pixel| pixel.0 == [0, 0, 0]).count(), 9, "one pixel, three times enlarged");
+}
+
+/// The same bytes from another thread's renderer, and from another process.
+#[test]
+fn pictures_do_not_depend_on_who_draws_them() {
+    let product = shipped("samples/pistachios.json");
+    let folder = tempfile::tempdir().unwrap();
+    let digest = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gondola"));
+        command.args(["render", "--at", "2026-11-25T19:00:00+08:00", "--product"]).arg(&product);
+        let output = command.arg("--output").arg(folder.path().join("out.png")).output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        said["digest"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(digest(), digest());
+    let drawn = || rendered(&label("CN", reduced()), "bwr-296x128").planes.digest();
+    assert_eq!(std::thread::spawn(drawn).join().unwrap(), drawn());
 }
 
 #[test]
@@ -132,7 +188,7 @@ fn codes_scan() {
     for barcode in ["6901234567892", "4006381333931", "9780201379624", "0036000291452", "2000000000008"] {
         for product in [pistachios(), reduced(), ProductView { price: None, ..pistachios() }] {
             let view = label("CN", ProductView { barcode: some(barcode), ..product });
-            for id in PANELS {
+            for id in SOME_PANELS {
                 assert_eq!(scanned(&rendered(&view, id).planes, Symbology::Ean13).as_deref(), Some(barcode), "on {id}");
             }
         }
@@ -151,11 +207,16 @@ fn check_samples(at: Moment) {
     let mut scanned_labels = 0;
     for product in catalog.products() {
         let view = label("CN", catalog.view(&product.sku, at));
-        for id in PANELS {
+        for id in SOME_PANELS {
             let rendered = rendered(&view, id);
             assert_eq!(rendered.findings, [], "sku {} on {id}", product.sku);
             if let Some(barcode) = &view.products[0].barcode {
-                assert_eq!(scanned(&rendered.planes, Symbology::Ean13).as_ref(), Some(barcode), "sku {} on {id}", product.sku);
+                assert_eq!(
+                    scanned(&rendered.planes, Symbology::Ean13).as_ref(),
+                    Some(barcode),
+                    "sku {} on {id}",
+                    product.sku
+                );
                 scanned_labels += 1;
             }
         }
@@ -208,7 +269,7 @@ fn every_currency_and_length_of_price_has_room() {
         for price in ["0.50", "9.90", "99", "1299.00", "12999.00"] {
             for product in [pistachios(), reduced()] {
                 let product = ProductView { currency: currency.to_owned(), price: some(price), ..product };
-                for id in PANELS {
+                for id in SOME_PANELS {
                     let findings = rendered(&label(market, product.clone()), id).findings;
                     assert_eq!(findings, [], "{price} {currency} on {id}");
                 }
@@ -220,7 +281,7 @@ fn every_currency_and_length_of_price_has_room() {
 #[test]
 fn a_name_that_never_ends_gets_an_ellipsis() {
     let view = label("CN", ProductView { name: some(&"很长的名字".repeat(60)), ..pistachios() });
-    for id in PANELS {
+    for id in SOME_PANELS {
         assert!(matches!(rendered(&view, id).findings.as_slice(), [Finding::Cut(_)]), "on {id}");
     }
 }
@@ -268,63 +329,5 @@ fn pictures_do_not_depend_on_what_was_drawn_before() {
         let scene = scene(&label("CN", product), "bwr-296x128");
         warm.render(&scene);
         assert_eq!(warm.render(&scene), Renderer::new().unwrap().render(&scene));
-    }
-}
-
-fn any_text() -> impl Strategy<Value = Option<String>> {
-    prop_oneof![Just(None), any::<String>().prop_map(Some), "[一-龥a-z0-9 ，。.]{0,80}".prop_map(Some)]
-}
-
-prop_compose! {
-    fn any_product()(
-        texts in prop::array::uniform8(any_text()),
-        amounts in prop::array::uniform3(prop_oneof![any_text(), "[0-9]{1,9}\\.[0-9]{2}".prop_map(Some)]),
-        currency in prop_oneof![Just("CNY".to_owned()), Just("EUR".to_owned()), any::<String>()],
-        per in any::<String>(),
-        promoted in any::<bool>(),
-        spans in prop::array::uniform4(any::<String>()),
-        known in any::<bool>(),
-    ) -> ProductView {
-        let [name, brand, spec, origin, grade, unit, barcode, text] = texts;
-        let [price, was, amount] = amounts;
-        let [start_date, start_time, end_date, end_time] = spans;
-        let (id, kind, percent) = (String::new(), String::new(), None);
-        let promotion = PromotionView { id, kind, text, percent, start_date, start_time, end_date, end_time };
-        ProductView {
-            sku: "1101".to_owned(), known, name, brand, spec, origin, grade, unit, barcode, currency, price, was,
-            unit_price: amount.map(|amount| UnitPriceView { amount, per }),
-            promotion: promoted.then_some(promotion),
-            ..ProductView::default()
-        }
-    }
-}
-
-thread_local! {
-    static SHOP: std::cell::RefCell<(Templates, Renderer)> =
-        std::cell::RefCell::new((Templates::embedded(), Renderer::new().unwrap()));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    /// `Planes` refuses ink in the padding and other sizes, so a picture that comes out was drawn inside.
-    #[test]
-    fn any_content_on_any_panel_is_drawn_inside_it(
-        product in any_product(),
-        market in "CN|EU|US",
-        width in 1_u16..400,
-        height in 1_u16..300,
-        colours in 0_usize..4,
-    ) {
-        let panel = Panel::new(gondola_protocol::Colours::ALL[colours], width, height).unwrap();
-        let view = label(&market, product);
-        SHOP.with_borrow_mut(|(templates, renderer)| {
-            for name in ["standard", "promotion", "no-price"] {
-                if let Ok(scene) = templates.scene(name, &view, panel) {
-                    assert_eq!(renderer.render(&scene).planes.panel(), panel);
-                }
-            }
-            let _ = templates.select(&view, panel);
-        });
     }
 }

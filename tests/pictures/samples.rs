@@ -127,7 +127,13 @@ pub(crate) fn coffee() -> ProductView {
 
 fn percent_off() -> ProductView {
     let promotion = PromotionView { percent: some("20"), ..promotion("percent_off", None) };
-    ProductView { price: some("10.39"), was: some("12.99"), unit_price: per("10.39", "kg"), promotion: Some(promotion), ..coffee() }
+    ProductView {
+        price: some("10.39"),
+        was: some("12.99"),
+        unit_price: per("10.39", "kg"),
+        promotion: Some(promotion),
+        ..coffee()
+    }
 }
 
 fn limited() -> ProductView {
@@ -165,11 +171,17 @@ fn returned() -> ProductView {
 }
 
 fn sold_out() -> ProductView {
-    ProductView { stock: Some(StockView { quantity: 0, reorder_level: Some(12), sold_per_day: some("5.5") }), ..pistachios() }
+    ProductView {
+        stock: Some(StockView { quantity: 0, reorder_level: Some(12), sold_per_day: some("5.5") }),
+        ..pistachios()
+    }
 }
 
 fn stocked() -> ProductView {
-    ProductView { stock: Some(StockView { quantity: 34, reorder_level: Some(12), sold_per_day: some("5.5") }), ..pistachios() }
+    ProductView {
+        stock: Some(StockView { quantity: 34, reorder_level: Some(12), sold_per_day: some("5.5") }),
+        ..pistachios()
+    }
 }
 
 fn cups() -> Vec<ProductView> {
@@ -195,7 +207,12 @@ fn cups() -> Vec<ProductView> {
 pub(crate) fn samples() -> Vec<Sample> {
     let one = |name, template, market, product, panels| Sample { name, template, view: label(market, product), panels };
     let unpriced = ProductView { price: None, unit_price: None, ..pistachios() };
-    let unknown = ProductView { sku: "0900".to_owned(), in_assortment: true, currency: "CNY".to_owned(), ..ProductView::default() };
+    let unknown = ProductView {
+        sku: "0900".to_owned(),
+        in_assortment: true,
+        currency: "CNY".to_owned(),
+        ..ProductView::default()
+    };
     let delisted = ProductView { in_assortment: false, ..pistachios() };
     let member_coffee = ProductView {
         member_price: some("10.99"),

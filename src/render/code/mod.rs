@@ -63,7 +63,16 @@ pub enum CodeError {
 #[derive(Debug)]
 pub(super) struct Encoded {
     pub(super) shape: Shape,
-    masks: RefCell<Vec<(u16, Rc<Mask>)>>,
+    masks: RefCell<Vec<(u16, Rc<Masks>)>>,
+}
+
+/// A code's dark modules at a size.
+#[derive(Debug)]
+pub(super) struct Masks {
+    /// One row for bars.
+    pub(super) dark: Mask,
+    /// The bars that reach down between the digits, one row.
+    pub(super) guards: Mask,
 }
 
 /// How a code is printed.
@@ -175,23 +184,26 @@ impl Encoded {
         Err(refusal.expect("a code has one module at least"))
     }
 
-    /// The dark modules as a mask, one row for bars.
-    pub(super) fn mask(&self, module: u16) -> Rc<Mask> {
-        let mut masks = self.masks.borrow_mut();
-        if let Some((_, mask)) = masks.iter().find(|(drawn, _)| *drawn == module) {
-            return Rc::clone(mask);
+    /// The masks at a module of so many pixels.
+    pub(super) fn masks(&self, module: u16) -> Rc<Masks> {
+        let mut kept = self.masks.borrow_mut();
+        if let Some((_, masks)) = kept.iter().find(|(drawn, _)| *drawn == module) {
+            return Rc::clone(masks);
         }
-        let mask = Rc::new(match &self.shape {
-            Shape::Bars(bars) => mask(std::slice::from_ref(&bars.dark), module, 1),
-            Shape::Squares(squares) => mask(&squares.rows, module, module),
+        let masks = Rc::new(match &self.shape {
+            Shape::Bars(bars) => Masks {
+                dark: mask(std::slice::from_ref(&bars.dark), module, 1),
+                guards: mask(&[bars.guard_bars()], module, 1),
+            },
+            Shape::Squares(squares) => Masks { dark: mask(&squares.rows, module, module), guards: Mask::default() },
         });
-        masks.push((module, Rc::clone(&mask)));
-        mask
+        kept.push((module, Rc::clone(&masks)));
+        masks
     }
 }
 
 /// Rows of modules, each so many pixels wide and high.
-pub(super) fn mask(rows: &[Vec<bool>], width: u16, height: u16) -> Mask {
+fn mask(rows: &[Vec<bool>], width: u16, height: u16) -> Mask {
     let columns = rows.first().map_or(0, Vec::len);
     let pixels = rows.iter().flat_map(|row| {
         let line = move || row.iter().flat_map(move |dark| (0..width).map(move |_| *dark));
