@@ -16,6 +16,18 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (start.elapsed(), made)
 }
 
+/// How long this thread computed for `work`: what others of the machine did meanwhile does not count. Where the
+/// system does not tell (in `/proc`), as long as [`timed`] says.
+pub fn computed(work: impl FnOnce()) -> Duration {
+    let spent = || {
+        let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        told.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    };
+    let before = spent();
+    let (took, ()) = timed(work);
+    before.zip(spent()).map_or(took, |(before, after)| after.saturating_sub(before))
+}
+
 /// The median of an odd number of samples, or the upper of the two in the middle; they must not be empty.
 #[must_use]
 pub fn median<T: PartialOrd + Copy>(samples: &mut [T]) -> T {

@@ -7,16 +7,32 @@ use gondola_protocol::{Moment, Panel};
 use serde_json::json;
 
 use super::{Ended, UsageError};
+use crate::catalog::settings::Settings;
 use crate::catalog::snapshot::{self, Snapshot};
 use crate::catalog::{Catalog, Status};
-use crate::config::Config;
+use crate::config::{Config, StoreConfig};
 use crate::render::Renderer;
 use crate::run::clock::Clock;
-use crate::template::Templates;
-use crate::template::view::LabelView;
+use crate::run::store_settings;
+use crate::template::view::{LabelView, StoreView};
+use crate::template::{Templates, lint};
 
-/// The panels that a catalog is tried on.
-const PANELS: [&str; 2] = ["bw-250x122", "bwr-296x128"];
+/// The panels that a catalog is tried on: each common size, landscape and upright. Colours change no layout, so
+/// each size has one set of them.
+const PANELS: [&str; 12] = [
+    "bw-212x104",
+    "bw-250x122",
+    "bwr-296x128",
+    "bwy-384x168",
+    "bwr-400x300",
+    "bwry-800x480",
+    "bw-104x212",
+    "bwy-122x250",
+    "bwr-128x296",
+    "bwry-168x384",
+    "bwy-300x400",
+    "bwr-480x800",
+];
 
 /// Examples that are printed of each finding.
 const EXAMPLES_MAX: usize = 3;
@@ -24,32 +40,47 @@ const EXAMPLES_MAX: usize = 3;
 /// Look for mistakes in a configuration, in templates, and in what the templates make of a catalog.
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// A configuration file.
+    /// A configuration file. A catalog is drawn for each of its stores, instead of for a Chinese one in CNY.
     #[arg(long, value_name = "F")]
     config: Option<PathBuf>,
     /// Templates instead of those that ship, or that the configuration names.
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
-    /// A catalog: a snapshot of the base facet. Every product is drawn on every panel.
+    /// A catalog: a snapshot of the base facet. Every product is drawn with every template on every common panel.
     #[arg(long, value_name = "FILE")]
     catalog: Option<PathBuf>,
+    /// The instant to draw for (RFC 3339 with offset), instead of now.
+    #[arg(long, value_name = "TIME")]
+    at: Option<jiff::Timestamp>,
 }
 
-/// What was found, by its sentence, with some of the products that it is true of.
+/// What was found, by its sentence, with the places where it is true.
 type Findings = BTreeMap<String, Vec<String>>;
+
+fn find(findings: &mut Findings, finding: impl ToString, place: &str) {
+    findings.entry(finding.to_string()).or_default().push(place.to_owned());
+}
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<Ended> {
+        let now = self.at.map_or_else(|| Clock::start().now(), super::moment);
         let config: Option<Config> = self.config.as_deref().map(super::config).transpose()?;
-        let configured = config.and_then(|config| config.templates);
-        let templates = super::templates(self.templates.as_ref().or(configured.as_ref()))?;
+        let configured = config.as_ref().and_then(|config| config.templates.as_ref());
+        let templates = super::templates(self.templates.as_ref().or(configured))?;
         let mut findings = Findings::new();
+        for lint in templates.lints() {
+            find(&mut findings, lint, "");
+        }
         let mut pictures = 0;
         if let Some(file) = &self.catalog {
             let bytes = super::read_file(file)?;
-            let snapshot = snapshot::read_catalog(&bytes);
-            let snapshot = snapshot.map_err(|error| UsageError::File { file: file.clone(), source: error.into() })?;
-            pictures = check_catalog(snapshot, &templates, &mut findings)?;
+            for (store, settings) in stores(config.as_ref())? {
+                let snapshot = snapshot::read_catalog(&bytes);
+                let snapshot =
+                    snapshot.map_err(|error| UsageError::File { file: file.clone(), source: error.into() })?;
+                let catalog = filled(snapshot, settings, now, &mut findings);
+                pictures += check_catalog(&catalog, &store, &templates, now, &mut findings)?;
+            }
         }
         let listed = findings.iter().map(|(finding, places)| {
             let examples = &places[..places.len().min(EXAMPLES_MAX)];
@@ -62,40 +93,67 @@ impl Check {
     }
 }
 
-/// Draws every product on every panel. Answers how many pictures that were.
-fn check_catalog(snapshot: Snapshot, templates: &Templates, findings: &mut Findings) -> anyhow::Result<usize> {
-    let now: Moment = Clock::start().now();
+/// The stores that a catalog is drawn for.
+fn stores(config: Option<&Config>) -> anyhow::Result<Vec<(StoreView, Settings)>> {
+    let Some(config) = config.filter(|config| !config.store.is_empty()) else {
+        return Ok(vec![super::render::sample_store()]);
+    };
+    let store = |config: &StoreConfig| {
+        let settings = store_settings(config)?;
+        Ok((settings.view, settings.catalog))
+    };
+    config.store.iter().map(store).collect()
+}
+
+/// A catalog with the rows of a snapshot; what is wrong with a row is a finding.
+fn filled(snapshot: Snapshot, settings: Settings, now: Moment, findings: &mut Findings) -> Catalog {
     for error in &snapshot.errors {
-        findings.entry(error.to_string()).or_default().push(String::new());
+        find(findings, error, "");
     }
     for field in &snapshot.unknown_fields {
-        findings.entry(format!("field `{field}` is not known and not looked at")).or_default().push(String::new());
+        find(findings, format!("field `{field}` is not known and not looked at"), "");
     }
-    let (store, settings) = super::render::sample_store();
     let mut catalog = Catalog::new(settings);
     for row in snapshot.rows {
         let applied = catalog.apply(now, row);
         if let Status::Refused(refusal) = applied.status {
-            findings.entry(refusal.to_string()).or_default().push(applied.key.to_string());
+            find(findings, refusal, &applied.key.to_string());
         }
     }
+    catalog
+}
+
+/// Draws every product with every template on every panel that it is made for. What the law wants is asked only of
+/// the template that the rules choose. Answers how many pictures that were.
+fn check_catalog(
+    catalog: &Catalog,
+    store: &StoreView,
+    templates: &Templates,
+    now: Moment,
+    findings: &mut Findings,
+) -> anyhow::Result<usize> {
     let mut renderer = Renderer::new()?;
     let mut pictures = 0;
-    for product in catalog.products() {
-        for panel in PANELS {
-            let panel: Panel = panel.parse()?;
+    for panel in PANELS {
+        let panel: Panel = panel.parse()?;
+        for product in catalog.products() {
             let view = LabelView { store: store.clone(), products: vec![catalog.view(&product.sku, now)] };
-            let template = templates.select(&view, panel);
-            let place = format!("sku {}, template {template}, panel {panel}", product.sku);
-            match templates.scene(template, &view, panel) {
-                Ok(scene) => {
-                    for finding in renderer.render(&scene).findings {
-                        findings.entry(finding.to_string()).or_default().push(place.clone());
+            let chosen = templates.select(&view, panel);
+            for template in templates.names().filter(|name| *name == chosen || templates.suits(name, panel)) {
+                let place = format!("sku {}, template {template}, panel {panel}", product.sku);
+                let scene = match templates.scene(template, &view, panel) {
+                    Ok(scene) => scene,
+                    Err(error) => {
+                        find(findings, error, &place);
+                        continue;
                     }
+                };
+                if template == chosen {
+                    lint::scene(&view, &scene).iter().for_each(|lint| find(findings, lint, &place));
                 }
-                Err(error) => findings.entry(error.to_string()).or_default().push(place),
+                renderer.render(&scene).findings.iter().for_each(|finding| find(findings, finding, &place));
+                pictures += 1;
             }
-            pictures += 1;
         }
     }
     Ok(pictures)

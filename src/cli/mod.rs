@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use gondola_protocol::Moment;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
@@ -122,6 +123,11 @@ fn report(error: &anyhow::Error) {
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// An instant as the core counts it; one before 1970 is the start of it.
+fn moment(at: jiff::Timestamp) -> Moment {
+    Moment::from_micros(u64::try_from(at.as_microsecond()).unwrap_or(0))
 }
 
 fn read_file(path: &PathBuf) -> Result<Vec<u8>, UsageError> {

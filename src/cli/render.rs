@@ -66,10 +66,7 @@ pub(super) fn sample_store() -> (StoreView, Settings) {
 
 impl Render {
     pub(super) fn run(self) -> anyhow::Result<Ended> {
-        let now = match self.at {
-            Some(at) => Moment::from_micros(u64::try_from(at.as_microsecond()).unwrap_or(0)),
-            None => Clock::start().now(),
-        };
+        let now = self.at.map_or_else(|| Clock::start().now(), super::moment);
         let templates = super::templates(self.templates.as_ref())?;
         let view = view(&self.product, now)?;
         let template = self.template_name(&templates, &view)?;

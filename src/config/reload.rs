@@ -56,9 +56,6 @@ impl ReloadConfig {
         if self.facets.is_empty() {
             problems.push(format!("{name}: reload.facets is empty; name what is fetched, for example [\"base\"]"));
         }
-        for facet in self.facets.iter().filter(|facet| !matches!(facet, Facet::Base | Facet::Promotion)) {
-            super::not_built(&format!("{name}: reload of facet `{facet}`"), true, problems);
-        }
         if self.jitter > JITTER_MAX {
             problems.push(format!("{name}: reload.jitter is above {} h", JITTER_MAX.as_secs() / 3_600));
         }

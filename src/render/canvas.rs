@@ -22,7 +22,51 @@ impl PixelColor for InkColor {
 /// A 1-bit picture: rows of whole bytes, most significant bit leftmost, 1 = ink, padding 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mask {
-    pub(super) rows: Vec<Vec<u8>>,
+    /// Bytes of a row.
+    pitch: usize,
+    bytes: Vec<u8>,
+}
+
+impl Mask {
+    /// A mask of rows that have `width` pixels each, from whether each pixel has ink.
+    pub(super) fn from_pixels(width: u32, pixels: impl IntoIterator<Item = bool>) -> Self {
+        let pitch = usize::try_from(width.div_ceil(8)).expect("a row is shorter than memory");
+        let mut bytes = Vec::new();
+        let mut pixels = pixels.into_iter().peekable();
+        while width > 0 && pixels.peek().is_some() {
+            let row = bytes.len();
+            bytes.resize(row + pitch, 0);
+            for (x, ink) in (0..usize::try_from(width).unwrap_or(0)).zip(&mut pixels) {
+                bytes[row + x / 8] |= u8::from(ink) << (7 - x % 8);
+            }
+        }
+        Self { pitch, bytes }
+    }
+
+    /// A mask from rows as FreeType packs them: `pitch` bytes apart, what lies beyond `width` is cut off.
+    pub(super) fn from_rows(width: u32, pitch: usize, packed: &[u8]) -> Self {
+        let used = usize::try_from(width.div_ceil(8)).expect("a row is shorter than memory");
+        if used == 0 || pitch < used {
+            return Self::default();
+        }
+        let mut bytes = Vec::with_capacity(packed.len() / pitch * used);
+        for row in packed.chunks_exact(pitch) {
+            bytes.extend_from_slice(&row[..used]);
+            if let (Some(last), beyond @ 1..) = (bytes.last_mut(), width % 8) {
+                *last &= !(0xFF_u8 >> beyond);
+            }
+        }
+        Self { pitch: used, bytes }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(self.pitch.max(1))
+    }
+
+    /// Its first row.
+    pub(super) fn first_row(&self) -> &[u8] {
+        &self.bytes[..self.pitch]
+    }
 }
 
 /// A picture being drawn, white at first.
@@ -37,6 +81,10 @@ impl Canvas {
         Self { panel, bytes: vec![0; panel.picture_bytes()] }
     }
 
+    pub(super) const fn panel(&self) -> Panel {
+        self.panel
+    }
+
     pub(super) fn finish(self) -> Planes {
         Planes::new(self.panel, self.bytes).expect("the canvas has the panel's size and draws nothing in the padding")
     }
@@ -48,15 +96,39 @@ impl Canvas {
 
     /// Draws a mask with its upper left corner at `at`, as far as `clip` lets it.
     pub(super) fn blit(&mut self, mask: &Mask, at: Point, ink: Ink, clip: Rectangle) {
+        self.blit_rows(mask.rows(), at, ink, clip);
+    }
+
+    /// Draws the same row so many times, one below the other.
+    pub(super) fn blit_bars(&mut self, row: &[u8], rows: i32, at: Point, ink: Ink, clip: Rectangle) {
+        self.blit_rows((0..rows).map(|_| row), at, ink, clip);
+    }
+
+    fn blit_rows<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>, at: Point, ink: Ink, clip: Rectangle) {
         let clip = clip.intersection(&self.bounding_box());
-        let edges = clip.columns();
-        let shift = at.x.rem_euclid(8);
-        let first = at.x.div_euclid(8);
-        for (row, y) in mask.rows.iter().zip(at.y..).filter(|(_, y)| clip.rows().contains(y)) {
-            for (byte, byte_x) in row.iter().zip(first..).filter(|(byte, _)| **byte != 0) {
-                let [high, low] = ((u16::from(*byte) << 8) >> shift).to_be_bytes();
-                self.paint(byte_x, y, high & columns(byte_x, &edges), ink);
-                self.paint(byte_x + 1, y, low & columns(byte_x + 1, &edges), ink);
+        let (edges, lines) = (clip.columns(), clip.rows());
+        let (shift, first) = (at.x.rem_euclid(8), at.x.div_euclid(8));
+        for (row, y) in rows.zip(at.y..).filter(|(_, y)| lines.contains(y)) {
+            let last = first + i32::try_from(row.len()).expect("a row is shorter than a panel's") + 1;
+            if first * 8 >= edges.start && last * 8 <= edges.end {
+                self.blit_whole(row, shift, self.byte_at(first, y), ink);
+                continue;
+            }
+            for (bits, byte_x) in shifted(row, shift).zip(first..) {
+                self.paint(byte_x, y, bits & columns(byte_x, &edges), ink);
+            }
+        }
+    }
+
+    /// Draws a row of a mask that lies inside the panel with the byte after it.
+    fn blit_whole(&mut self, row: &[u8], shift: i32, at: usize, ink: Ink) {
+        let (black, coloured) = planes_of(ink, self.panel.colours());
+        let (plane_0, plane_1) = self.bytes.split_at_mut(self.panel.plane_bytes());
+        for (plane, on) in [(plane_0, black), (plane_1, coloured)] {
+            // There may be no second plane.
+            let Some(bytes) = plane.get_mut(at..=at + row.len()) else { continue };
+            for (byte, bits) in bytes.iter_mut().zip(shifted(row, shift)) {
+                *byte = if on { *byte | bits } else { *byte & !bits };
             }
         }
     }
@@ -83,6 +155,16 @@ impl Canvas {
             set(&mut self.bytes[bytes.start + plane..bytes.end + plane], bits, coloured);
         }
     }
+}
+
+/// A row of a mask, so many pixels further right; it is a byte longer.
+fn shifted(row: &[u8], shift: i32) -> impl Iterator<Item = u8> + '_ {
+    let mut before = 0;
+    row.iter().copied().chain(std::iter::once(0)).map(move |byte| {
+        let [_, bits] = (u16::from_be_bytes([before, byte]) >> shift).to_be_bytes();
+        before = byte;
+        bits
+    })
 }
 
 /// The bits of a byte column that lie between two edges.
@@ -177,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_mask_is_cut_at_the_panel_and_at_the_clip() {
-        let mask = Mask { rows: vec![vec![0xFF]; 3] };
+        let mask = Mask::from_pixels(8, [true; 24]);
         let all = Rectangle::new(Point::zero(), Size::new(100, 100));
         let corner = drawn("bw-9x2", |canvas| canvas.blit(&mask, Point::new(-4, -1), Ink::Black, all));
         assert_eq!(corner, [0xF0, 0, 0xF0, 0]);

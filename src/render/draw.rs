@@ -7,25 +7,21 @@ use embedded_graphics::prelude::{Dimensions, Drawable, Primitive};
 use embedded_graphics::primitives::{PrimitiveStyleBuilder, Rectangle, RoundedRectangle, StrokeAlignment};
 use gondola_protocol::{Ink, Panel, Planes};
 
-use super::barcode::{self, BarcodeError, Ean13};
-use super::canvas::{Canvas, InkColor, Mask};
-use super::face::{Faces, Typeface};
+use super::canvas::{Canvas, InkColor};
+use super::code::{Bars, Encoded, Masks, Printed, Shape};
+use super::face::{Run, Typeface};
 use super::layout::Placed;
-use super::text::{self, Room};
-use super::{Finding, Rendered, price};
-use crate::template::scene::{Barcode, Content, Node, Price, Text, TextLook};
+use super::text::Room;
+use super::{Finding, Memory, Rendered, picture};
+use crate::template::scene::{Code, Content, Image, Node, Price, Text, TextLook};
 use crate::template::style::{Decoration, Digits, Fit, Font, Overflow, TextAlign, Weight};
 
-/// Rows of a code's digits, and of the light between them and the bars.
-const DIGITS_ROWS: i32 = 10;
 /// Rows by which the guards reach down between the digits.
 const GUARD_ROWS: i32 = 5;
-/// Fewest rows of bars: a hand scanner's beam needs 5 mm, at some 4.5 pixels each.
-const BARS_ROWS_MIN: i32 = 12;
 
 /// A picture being made: where glyphs come from, where ink goes, and what was noticed.
 pub(super) struct Drawing<'a> {
-    pub(super) faces: &'a mut Faces,
+    pub(super) memory: &'a mut Memory,
     pub(super) canvas: Canvas,
     missing: BTreeSet<char>,
     findings: Vec<Finding>,
@@ -49,8 +45,8 @@ pub(super) fn to_u32(pixels: i32) -> u32 {
 }
 
 impl<'a> Drawing<'a> {
-    pub(super) fn new(faces: &'a mut Faces, panel: Panel) -> Self {
-        Self { faces, canvas: Canvas::new(panel), missing: BTreeSet::new(), findings: Vec::new() }
+    pub(super) fn new(memory: &'a mut Memory, panel: Panel) -> Self {
+        Self { memory, canvas: Canvas::new(panel), missing: BTreeSet::new(), findings: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Rendered {
@@ -74,20 +70,18 @@ impl<'a> Drawing<'a> {
             }
             Content::Text(text) => self.text(text, placed.inside, visible, ink),
             Content::Price(price) => self.price(price, placed.inside, visible, ink),
-            Content::Barcode(code) => self.barcode(code, visible),
+            Content::Code(code) => self.code(code, visible),
+            Content::Image(image) => self.image(image, placed.inside, visible),
         }
     }
 
-    /// Draws text on one line from a pen on its baseline.
-    pub(super) fn run(&mut self, typeface: Typeface, size: u16, line: &str, mut pen: Point, brush: Brush) {
-        for character in line.chars() {
-            let glyph = self.faces.glyph(typeface, size, character);
-            self.canvas.blit(&glyph.mask, Point::new(pen.x + glyph.left, pen.y - glyph.top), brush.ink, brush.clip);
-            pen.x += glyph.advance;
-            if glyph.missing {
-                self.missing.insert(character);
-            }
+    /// Draws a run from a pen on its baseline.
+    pub(super) fn run(&mut self, run: &Run, pen: Point, brush: Brush) {
+        for (glyph, x) in &run.glyphs {
+            let at = Point::new(pen.x + x + glyph.left, pen.y - glyph.top);
+            self.canvas.blit(&glyph.mask, at, brush.ink, brush.clip);
         }
+        self.missing.extend(&run.missing);
     }
 
     fn frame(&mut self, node: &Node, area: Rectangle) {
@@ -114,13 +108,13 @@ impl<'a> Drawing<'a> {
     }
 
     fn text(&mut self, text: &Text, inside: Rectangle, visible: Rectangle, ink: Ink) {
-        let setting = text::set(self.faces, text, room(inside));
+        let setting = self.memory.texts.set(&mut self.memory.faces, text, room(inside));
         let clip = self.clip(&text.text, setting.whole && visible == inside, visible);
         setting.draw(self, inside, &text.look, Brush { ink, clip });
     }
 
     fn price(&mut self, price: &Price, inside: Rectangle, visible: Rectangle, ink: Ink) {
-        let setting = price::set(self.faces, price, room(inside));
+        let setting = self.memory.prices.set(&mut self.memory.faces, price, room(inside));
         let clip = self.clip(&price.amount, setting.whole && visible == inside, visible);
         // At the bottom of its room: that is where its neighbours stand.
         let spare = to_i32(inside.size.height) - setting.height;
@@ -137,14 +131,16 @@ impl<'a> Drawing<'a> {
         visible
     }
 
-    /// A code that cannot be printed is shown as its digits.
-    fn barcode(&mut self, code: &Barcode, visible: Rectangle) {
-        match Ean13::parse(&code.content).and_then(|ean| enough_room(code, visible.size).map(|()| ean)) {
-            Ok(ean) => self.bars(ean, code, visible),
+    /// A code that cannot be printed is shown as its text.
+    fn code(&mut self, code: &Code, visible: Rectangle) {
+        let encoded = self.memory.codes.encoded(code);
+        let fitting = encoded.and_then(|encoded| Ok((encoded.printed(code, room(visible))?, encoded)));
+        match fitting {
+            Ok((printed, encoded)) => self.printed(&encoded, printed, visible),
             Err(why) => {
-                self.findings.push(Finding::Barcode { content: code.content.clone(), why });
+                self.findings.push(Finding::Code { content: code.content.clone(), why });
                 let text = Text { text: code.content.clone(), look: plain_digits() };
-                let setting = text::set(self.faces, &text, room(visible));
+                let setting = self.memory.texts.set(&mut self.memory.faces, &text, room(visible));
                 let above = (to_i32(visible.size.height) - setting.height).max(0);
                 let area = Rectangle::new(visible.top_left + Point::new(0, above), visible.size);
                 setting.draw(self, area, &text.look, Brush { ink: Ink::Black, clip: visible });
@@ -152,71 +148,70 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Bars are black on white whatever stands around them: scanners need it.
-    fn bars(&mut self, ean: Ean13, code: &Barcode, inside: Rectangle) {
-        let module = u32::from(code.module);
-        let light = Size::new(barcode::WIDTH * module, inside.size.height);
-        self.canvas.fill(Rectangle::new(inside.top_left, light), Ink::White);
-        let below = if code.digits == Digits::Below { digits_rows(code.module) } else { 0 };
-        let left = inside.top_left.x + to_i32(barcode::QUIET_LEFT * module);
-        let at = |above: i32| Point::new(left, inside.top_left.y + above);
-        let rows = to_i32(inside.size.height) - below;
-        let guards_below = if below > 0 { GUARD_ROWS } else { 0 };
-        self.canvas.blit(&mask(ean, module, rows, |_| true), at(0), Ink::Black, inside);
-        self.canvas.blit(&mask(ean, module, guards_below, Ean13::is_guard), at(rows), Ink::Black, inside);
-        if code.digits == Digits::Below {
-            self.digits(ean, code.module, inside, left);
+    /// Codes are black on white whatever stands around them: scanners need it.
+    fn printed(&mut self, encoded: &Encoded, printed: Printed, inside: Rectangle) {
+        let (width, height) = encoded.size(printed);
+        let spare = to_i32(inside.size.width) - width;
+        match &encoded.shape {
+            Shape::Bars(bars) => {
+                let corner = inside.top_left + Point::new(spare / 2, 0);
+                let area = Rectangle::new(corner, Size::new(to_u32(width), inside.size.height));
+                self.canvas.fill(area, Ink::White);
+                self.bars(bars, printed, &encoded.masks(printed.module), area);
+            }
+            Shape::Squares(squares) => {
+                let corner = inside.top_left + Point::new(spare, to_i32(inside.size.height) - height) / 2;
+                let area = Rectangle::new(corner, Size::new(to_u32(width), to_u32(height)));
+                self.canvas.fill(area, Ink::White);
+                let quiet = squares.quiet * i32::from(printed.module);
+                self.canvas.blit(
+                    &encoded.masks(printed.module).dark,
+                    corner + Point::new_equal(quiet),
+                    Ink::Black,
+                    inside,
+                );
+            }
         }
     }
 
-    /// Each digit in the middle of its own seven modules; the first in the light at the left.
-    fn digits(&mut self, ean: Ean13, module: u16, inside: Rectangle, left: i32) {
-        let size = 12 * digits_scale(module);
-        let cell = 7 * i32::from(module);
-        let baseline = inside.top_left.y + to_i32(inside.size.height);
-        let brush = Brush { ink: Ink::Black, clip: inside };
-        for (place, digit) in (0..).zip(ean.digits()) {
-            let start = match place {
-                0 => -cell - i32::from(module) * 2,
-                1..=6 => i32::from(module) * 3 + cell * (place - 1),
-                _ => i32::from(module) * 8 + cell * (place - 1),
-            };
-            let text = digit.to_string();
-            let spare = cell - text::width(self.faces, Typeface::Pixel, size, &text);
-            self.run(Typeface::Pixel, size, &text, Point::new(left + start + (spare + 1) / 2, baseline), brush);
+    fn bars(&mut self, bars: &Bars, printed: Printed, masks: &Masks, area: Rectangle) {
+        let module = i32::from(printed.module);
+        let start = area.top_left + Point::new(bars.quiet_left * module, 0);
+        let rows = to_i32(area.size.height) - printed.digits_rows();
+        // Bars lie inside their area by their size.
+        let clip = self.canvas.bounding_box();
+        self.canvas.blit_bars(masks.dark.first_row(), rows, start, Ink::Black, clip);
+        if printed.digits == Digits::None {
+            return;
+        }
+        if !bars.guards.is_empty() {
+            let below = start + Point::new(0, rows);
+            self.canvas.blit_bars(masks.guards.first_row(), GUARD_ROWS * module, below, Ink::Black, clip);
+        }
+        let size = 12 * printed.digits_scale();
+        let baseline = area.top_left.y + to_i32(area.size.height);
+        for caption in &bars.captions {
+            let run = self.memory.faces.run(Typeface::Pixel, size, &caption.text);
+            let spare = caption.modules * module - run.width;
+            let pen = start.x + caption.start * module + (spare + 1) / 2;
+            self.run(&run, Point::new(pen, baseline), Brush { ink: Ink::Black, clip });
         }
     }
-}
 
-/// Those dark modules of a code that `shown` picks, as bars of so many rows.
-fn mask(ean: Ean13, module: u32, rows: i32, shown: impl Fn(u32) -> bool) -> Mask {
-    let dark: Vec<bool> = (0..).zip(ean.modules()).map(|(index, dark)| dark && shown(index)).collect();
-    let pixels: Vec<bool> = dark.iter().flat_map(|dark| (0..module).map(|_| *dark)).collect();
-    let byte = |bits: &[bool]| (0..).zip(bits).fold(0, |byte, (bit, dark)| byte | (u8::from(*dark) << (7 - bit)));
-    let row: Vec<u8> = pixels.chunks(8).map(byte).collect();
-    Mask { rows: (0..rows).map(|_| row.clone()).collect() }
-}
-
-fn enough_room(code: &Barcode, room: Size) -> Result<(), BarcodeError> {
-    let below = if code.digits == Digits::Below { digits_rows(code.module) } else { 0 };
-    let needed = Size::new(barcode::WIDTH * u32::from(code.module), to_u32(BARS_ROWS_MIN + below));
-    if room.width < needed.width {
-        return Err(BarcodeError::Room { needed: needed.width, room: room.width });
+    /// A picture stands in the middle of its room.
+    fn image(&mut self, image: &Image, inside: Rectangle, visible: Rectangle) {
+        let (width, height) = picture::contained(&image.picture, room(inside));
+        if width == 0 || height == 0 {
+            return;
+        }
+        let colours = self.canvas.panel().colours();
+        let inked = self.memory.pictures.inked(image, (to_u32(width), to_u32(height)), colours);
+        let spare = Point::new(to_i32(inside.size.width) - width, to_i32(inside.size.height) - height);
+        let corner = inside.top_left + spare / 2;
+        for (ink, mask) in inked.iter() {
+            self.canvas.blit(mask, corner, *ink, visible);
+        }
     }
-    if room.height < needed.height {
-        return Err(BarcodeError::Room { needed: needed.height, room: room.height });
-    }
-    Ok(())
-}
-
-/// Rows of the digits under bars of this module.
-fn digits_rows(module: u16) -> i32 {
-    DIGITS_ROWS * i32::from(digits_scale(module))
-}
-
-/// How often the 12-pixel digits are enlarged under bars of this module.
-fn digits_scale(module: u16) -> u16 {
-    module.div_ceil(2)
 }
 
 fn room(area: Rectangle) -> Room {

@@ -1,10 +1,10 @@
 //! Glyphs as 1-bit masks: the fonts that ship, through FreeType in mono mode, with fallback and a bounded cache.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use freetype::Library;
 use freetype::face::LoadFlag;
+use hashbrown::HashMap;
 
 use super::canvas::Mask;
 use crate::template::style::{Font, Weight};
@@ -57,6 +57,16 @@ pub(super) struct Glyph {
     pub(super) missing: bool,
 }
 
+/// Characters set one after the other on a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Glyphs, and how far each one's pen stands from the start.
+    pub(super) glyphs: Vec<(Rc<Glyph>, i32)>,
+    pub(super) width: i32,
+    /// Characters that no face has.
+    pub(super) missing: Vec<char>,
+}
+
 /// A renderer cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -77,6 +87,8 @@ pub enum RenderError {
 pub(super) struct Faces {
     faces: Vec<freetype::Face<&'static [u8]>>,
     glyphs: HashMap<(Typeface, u16, char), Rc<Glyph>>,
+    /// How wide the figures of the narrow face are, by size; there are some 300 sizes.
+    figures: HashMap<u16, i32>,
 }
 
 impl Typeface {
@@ -148,7 +160,7 @@ impl Faces {
             library.new_memory_face2(*bytes, 0).map_err(|error| RenderError::Font { number, why: error.to_string() })
         };
         let faces = FONTS.iter().enumerate().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { faces, glyphs: HashMap::new() })
+        Ok(Self { faces, glyphs: HashMap::new(), figures: HashMap::new() })
     }
 
     /// The glyph of a character at a size, from the first face that has it.
@@ -160,9 +172,41 @@ impl Faces {
         if self.glyphs.len() >= GLYPHS_MAX {
             self.glyphs.clear();
         }
-        let glyph = Rc::new(self.drawn(typeface, size, character));
+        let mut glyph = self.drawn(typeface, size, character);
+        if typeface == Typeface::Digits && character.is_ascii_digit() {
+            let width = self.figure_width(size);
+            glyph.left += (width - glyph.advance) / 2;
+            glyph.advance = width;
+        }
+        let glyph = Rc::new(glyph);
         self.glyphs.insert(key, Rc::clone(&glyph));
         glyph
+    }
+
+    /// Figures are as wide as the widest of them, so that prices stand in columns and a change moves nothing.
+    fn figure_width(&mut self, size: u16) -> i32 {
+        if let Some(width) = self.figures.get(&size) {
+            return *width;
+        }
+        let advance = |figure| self.drawn(Typeface::Digits, size, figure).advance;
+        let width = ('0'..='9').map(advance).max().unwrap_or(0);
+        self.figures.insert(size, width);
+        width
+    }
+
+    /// A text on one line.
+    pub(super) fn run(&mut self, typeface: Typeface, size: u16, text: &str) -> Run {
+        let mut run = Run::default();
+        for character in text.chars() {
+            let glyph = self.glyph(typeface, size, character);
+            if glyph.missing {
+                run.missing.push(character);
+            }
+            let pen = run.width;
+            run.width += glyph.advance;
+            run.glyphs.push((glyph, pen));
+        }
+        run
     }
 
     fn drawn(&self, typeface: Typeface, size: u16, character: char) -> Glyph {
@@ -186,16 +230,9 @@ impl Faces {
         let bitmap = slot.bitmap();
         let width = u32::try_from(bitmap.width()).ok()?;
         let pitch = usize::try_from(bitmap.pitch()).ok()?;
-        let row = |row: &[u8]| {
-            let mut row = row[..usize::try_from(width.div_ceil(8)).expect("a glyph is narrower than memory")].to_vec();
-            if let (Some(last), used @ 1..) = (row.last_mut(), width % 8) {
-                *last &= !(0xFF_u8 >> used);
-            }
-            row
-        };
-        let rows = if pitch == 0 { Vec::new() } else { bitmap.buffer().chunks_exact(pitch).map(row).collect() };
+        let mask = Mask::from_rows(width, pitch, bitmap.buffer());
         let advance = i32::try_from((slot.advance().x + 32) >> 6).ok()?;
-        Some(Glyph { mask: Mask { rows }, left: slot.bitmap_left(), top: slot.bitmap_top(), advance, missing: false })
+        Some(Glyph { mask, left: slot.bitmap_left(), top: slot.bitmap_top(), advance, missing: false })
     }
 }
 
@@ -208,15 +245,9 @@ impl std::fmt::Debug for Faces {
 /// What stands for a character that no face has: a hollow box.
 fn box_glyph(size: u16) -> Glyph {
     let (width, height) = (size * 6 / 10, size * 7 / 10);
-    let bit = |x: u16| 0x80_u8 >> (x % 8);
-    let row = |y: u16| {
-        let mut row = vec![0; usize::from(width.div_ceil(8))];
-        for x in (0..width).filter(|x| y == 0 || y + 1 == height || *x == 0 || *x + 1 == width) {
-            row[usize::from(x / 8)] |= bit(x);
-        }
-        row
-    };
-    let mask = Mask { rows: (0..height).map(row).collect() };
+    let edge = |(x, y): (u16, u16)| y == 0 || y + 1 == height || x == 0 || x + 1 == width;
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(edge);
+    let mask = Mask::from_pixels(u32::from(width), pixels);
     Glyph { mask, left: 1, top: i32::from(height), advance: i32::from(width) + 2, missing: true }
 }
 

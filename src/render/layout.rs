@@ -1,23 +1,22 @@
 //! Where each element of a scene stands: flex layout, with texts and prices measured by setting them.
 
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
+use hashbrown::HashMap;
 use taffy::prelude::{AvailableSpace, FlexDirection, FromLength, FromPercent, NodeId, TaffyAuto, TaffyTree, TaffyZero};
 use taffy::{
     AlignItems, Dimension, JustifyContent, LayoutInput, LayoutOutput, LengthPercentage, LengthPercentageAuto,
     compute_leaf_layout,
 };
 
-use super::barcode;
-use super::draw::to_i32;
-use super::face::Faces;
-use super::price;
-use super::text::{self, Room};
+use super::Memory;
+use super::picture;
+use super::text::Room;
 use crate::template::scene::{Content, Node, Scene};
 use crate::template::style::{Align, Direction, Justify, Length, Style};
-
-/// Height of a bar code that does not say its own.
-const BARCODE_HEIGHT: i32 = 32;
 
 /// An element's place on the panel, and its children's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,90 +28,181 @@ pub(super) struct Placed {
     pub(super) children: Vec<Placed>,
 }
 
+/// Most kinds of scenes whose layouts are kept; a shop has some 50, by template, panel and what is missing.
+const SKELETONS_MAX: usize = 512;
+/// Most layouts of one kind: by the sizes of what stands in it. With some 2 KB each that is 16 MB at most.
+const LAYOUTS_MAX: usize = 16;
+
+/// The layouts that were found before, by what decides them.
+///
+/// A layout is found by asking elements for their sizes, and what is asked next depends only on the scene's boxes
+/// and on the answers so far. So where the boxes are the same and every answer of an earlier layout still holds,
+/// that layout holds too: a changed price that is as wide as before moves nothing.
+#[derive(Debug, Default)]
+pub(super) struct Layouts {
+    layouts: HashMap<Skeleton, VecDeque<Layout>>,
+}
+
+/// A scene's boxes without what stands in them, depth first.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Skeleton {
+    panel: (u16, u16),
+    bones: Vec<Bone>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Bone {
+    style: Style,
+    /// None for what is measured.
+    children: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Layout {
+    /// Which element was asked, for which room, and its answer.
+    asked: Vec<(usize, Room, Measured)>,
+    placed: Rc<Placed>,
+}
+
+impl Skeleton {
+    /// The boxes of a scene, and what stands in them in the same order.
+    fn of(scene: &Scene) -> (Self, Vec<&Node>) {
+        fn collect<'a>(node: &'a Node, bones: &mut Vec<Bone>, leaves: &mut Vec<&'a Node>) {
+            let children = if let Content::Box(children) = &node.content { Some(children) } else { None };
+            bones.push(Bone { style: node.style, children: children.map(Vec::len) });
+            match children {
+                Some(children) => children.iter().for_each(|child| collect(child, bones, leaves)),
+                None => leaves.push(node),
+            }
+        }
+        let (mut bones, mut leaves) = (Vec::with_capacity(32), Vec::with_capacity(16));
+        collect(scene.root(), &mut bones, &mut leaves);
+        (Self { panel: (scene.panel().width(), scene.panel().height()), bones }, leaves)
+    }
+}
+
 /// Lays out a scene over its whole panel.
-pub(super) fn place(faces: &mut Faces, scene: &Scene) -> Placed {
+pub(super) fn place(memory: &mut Memory, layouts: &mut Layouts, scene: &Scene) -> Rc<Placed> {
+    let (skeleton, leaves) = Skeleton::of(scene);
+    let known = layouts.layouts.get(&skeleton).into_iter().flatten();
+    for layout in known {
+        let mut asked = layout.asked.iter();
+        if asked.all(|(leaf, room, answer)| measured(memory, leaves[*leaf], *room) == *answer) {
+            return Rc::clone(&layout.placed);
+        }
+    }
+    let layout = computed(memory, scene);
+    let placed = Rc::clone(&layout.placed);
+    if layouts.layouts.len() >= SKELETONS_MAX {
+        layouts.layouts.clear();
+    }
+    let alike = layouts.layouts.entry(skeleton).or_default();
+    if alike.len() >= LAYOUTS_MAX {
+        alike.pop_front();
+    }
+    alike.push_back(layout);
+    placed
+}
+
+fn computed(memory: &mut Memory, scene: &Scene) -> Layout {
     let mut tree: TaffyTree<Leaf<'_>> = TaffyTree::new();
-    let root = grow(&mut tree, scene.root());
+    let root = grow(&mut tree, scene.root(), &mut 0);
     let panel = scene.panel();
     let size = taffy::Size { width: f32::from(panel.width()), height: f32::from(panel.height()) };
     let mut style = flex(&scene.root().style);
     style.size = taffy::Size { width: Dimension::length(size.width), height: Dimension::length(size.height) };
     tree.set_style(root, style).expect(ROOT);
     let room = size.map(AvailableSpace::Definite);
+    let mut asked = Vec::new();
     tree.compute_layout_with_measure(root, room, |inputs, _, node, style| match node {
-        Some(leaf) => leaf.output(faces, inputs, style),
+        Some(leaf) => leaf.output(memory, &mut asked, inputs, style),
         None => compute_leaf_layout(inputs, style, |_, _| 0.0, |_, _| taffy::Size::ZERO),
     })
     .expect(ROOT);
-    placed(&tree, root, Point::zero())
+    Layout { asked, placed: Rc::new(placed(&tree, root, Point::zero())) }
 }
 
 const ROOT: &str = "nodes of the tree are those that were just made";
 
-fn grow<'a>(tree: &mut TaffyTree<Leaf<'a>>, node: &'a Node) -> NodeId {
+fn grow<'a>(tree: &mut TaffyTree<Leaf<'a>>, node: &'a Node, leaves: &mut usize) -> NodeId {
     let style = flex(&node.style);
     match &node.content {
         Content::Box(children) => {
-            let children: Vec<NodeId> = children.iter().map(|child| grow(tree, child)).collect();
+            let children: Vec<NodeId> = children.iter().map(|child| grow(tree, child, leaves)).collect();
             tree.new_with_children(style, &children).expect(ROOT)
         }
-        _ => tree.new_leaf_with_context(style, Leaf { node, measured: Vec::new() }).expect(ROOT),
+        _ => {
+            let leaf = Leaf { node, number: *leaves };
+            *leaves += 1;
+            tree.new_leaf_with_context(style, leaf).expect(ROOT)
+        }
     }
 }
 
-/// An element that is measured, and what came out: layout asks the same question several times.
+/// An element that is measured.
 struct Leaf<'a> {
     node: &'a Node,
-    measured: Vec<(Room, Measured)>,
+    number: usize,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Measured {
-    size: taffy::Size<f32>,
+    width: i32,
+    height: i32,
     /// Rows from the top to the first baseline.
-    baseline: Option<f32>,
+    baseline: Option<i32>,
 }
 
 impl Leaf<'_> {
-    fn output(&mut self, faces: &mut Faces, inputs: LayoutInput, style: &taffy::Style) -> LayoutOutput {
+    fn output(
+        &self,
+        memory: &mut Memory,
+        asked: &mut Vec<(usize, Room, Measured)>,
+        inputs: LayoutInput,
+        style: &taffy::Style,
+    ) -> LayoutOutput {
         let above = f32::from(self.node.style.padding.top) + f32::from(self.node.style.border);
         let mut baseline = None;
         let measure = |_, available: taffy::Size<AvailableSpace>| {
             let room = Room { width: definite(available.width), height: definite(available.height) };
-            let measured = self.measured(faces, room);
-            baseline = measured.baseline;
-            measured.size
+            let known = asked.iter().find(|(leaf, asked, _)| (*leaf, *asked) == (self.number, room));
+            let answer = known.map(|(.., answer)| *answer).unwrap_or_else(|| {
+                let answer = measured(memory, self.node, room);
+                asked.push((self.number, room, answer));
+                answer
+            });
+            baseline = answer.baseline;
+            taffy::Size { width: pixels(answer.width), height: pixels(answer.height) }
         };
         let mut output = compute_leaf_layout(inputs, style, |_, _| 0.0, measure);
-        output.baselines.first = baseline.map(|baseline| baseline + above);
+        output.baselines.first = baseline.map(|baseline| pixels(baseline) + above);
         output
-    }
-
-    fn measured(&mut self, faces: &mut Faces, room: Room) -> Measured {
-        if let Some((_, measured)) = self.measured.iter().find(|(asked, _)| *asked == room) {
-            return *measured;
-        }
-        let measured = measured(faces, self.node, room);
-        self.measured.push((room, measured));
-        measured
     }
 }
 
 /// How large an element's content is in the room that it has.
-fn measured(faces: &mut Faces, node: &Node, room: Room) -> Measured {
+fn measured(memory: &mut Memory, node: &Node, room: Room) -> Measured {
     let (width, height, baseline) = match &node.content {
         Content::Box(_) => (0, 0, None),
         Content::Text(text) => {
-            let setting = text::set(faces, text, room);
+            let setting = memory.texts.set(&mut memory.faces, text, room);
             (setting.width, setting.height, Some(setting.ascent()))
         }
         Content::Price(price) => {
-            let setting = price::set(faces, price, room);
+            let setting = memory.prices.set(&mut memory.faces, price, room);
             (setting.width, setting.height, Some(setting.ascent))
         }
-        Content::Barcode(code) => (to_i32(barcode::WIDTH) * i32::from(code.module), BARCODE_HEIGHT, None),
+        Content::Code(code) => {
+            // One that is none shows its text where the code would stand.
+            let (width, height) = memory.codes.encoded(code).map_or((0, 12), |encoded| encoded.wanted(code, room));
+            (width, height, None)
+        }
+        Content::Image(image) => {
+            let (width, height) = picture::contained(&image.picture, room);
+            (width, height, None)
+        }
     };
-    Measured { size: taffy::Size { width: pixels(width), height: pixels(height) }, baseline: baseline.map(pixels) }
+    Measured { width, height, baseline }
 }
 
 fn definite(available: AvailableSpace) -> Option<i32> {

@@ -4,11 +4,12 @@
 //! integer rasteriser in mono mode, layout is rounded to whole pixels, and nothing depends on a hash's order.
 //! Content never fails: what cannot be shown as wanted is shown as well as it can be, with a [`Finding`].
 
-mod barcode;
 mod canvas;
+mod code;
 mod draw;
 mod face;
 mod layout;
+mod picture;
 pub mod png;
 mod price;
 mod text;
@@ -17,17 +18,33 @@ use std::fmt;
 
 use gondola_protocol::Planes;
 
-pub use barcode::BarcodeError;
+pub use code::CodeError;
 pub use face::RenderError;
 
 use crate::template::Scene;
+use code::Codes;
 use draw::Drawing;
 use face::Faces;
+use layout::Layouts;
+use picture::Pictures;
+use price::Prices;
+use text::Texts;
 
 /// Makes pictures. Not `Send`: FreeType's faces are not; each thread that renders has its own.
 #[derive(Debug)]
 pub struct Renderer {
+    memory: Memory,
+    layouts: Layouts,
+}
+
+/// What a renderer keeps from one picture to the next. Each part states its bound; none of it changes a pixel.
+#[derive(Debug)]
+struct Memory {
     faces: Faces,
+    texts: Texts,
+    prices: Prices,
+    codes: Codes,
+    pictures: Pictures,
 }
 
 /// A picture, and what was noticed while it was made.
@@ -46,12 +63,12 @@ pub enum Finding {
     MissingGlyph(char),
     /// This text did not fit and was cut.
     Cut(String),
-    /// This is no code that can be printed; its digits stand for it.
-    Barcode {
+    /// This is no code that can be printed; its text stands for it.
+    Code {
         /// What should have been printed.
         content: String,
         /// Why it was not.
-        why: BarcodeError,
+        why: CodeError,
     },
 }
 
@@ -62,7 +79,7 @@ impl fmt::Display for Finding {
                 write!(f, "no font has `{character}` (U+{:04X}); a box stands for it", u32::from(*character))
             }
             Self::Cut(text) => write!(f, "`{text}` does not fit and was cut"),
-            Self::Barcode { content, why } => write!(f, "bar code `{content}` was not printed: {why}"),
+            Self::Code { content, why } => write!(f, "code `{content}` was not printed: {why}"),
         }
     }
 }
@@ -73,13 +90,15 @@ impl Renderer {
     /// # Errors
     /// FreeType does not start or does not take a font.
     pub fn new() -> Result<Self, RenderError> {
-        Ok(Self { faces: Faces::new()? })
+        let faces = Faces::new()?;
+        let (texts, prices, codes, pictures) = Default::default();
+        Ok(Self { memory: Memory { faces, texts, prices, codes, pictures }, layouts: Layouts::default() })
     }
 
     /// Makes the picture of a scene.
     pub fn render(&mut self, scene: &Scene) -> Rendered {
-        let placed = layout::place(&mut self.faces, scene);
-        let mut drawing = Drawing::new(&mut self.faces, scene.panel());
+        let placed = layout::place(&mut self.memory, &mut self.layouts, scene);
+        let mut drawing = Drawing::new(&mut self.memory, scene.panel());
         drawing.node(scene.root(), &placed, placed.area);
         drawing.finish()
     }

@@ -2,32 +2,46 @@
 
 use std::ops::Range;
 
+use std::rc::Rc;
+
 use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
+use hashbrown::{Equivalent, HashMap};
 use unicode_linebreak::linebreaks;
 
 use super::draw::{Brush, Drawing, to_i32, to_u32};
-use super::face::{Faces, Typeface};
+use super::face::{Faces, Run, Typeface};
 use crate::template::scene::{Text, TextLook};
 use crate::template::style::{Decoration, Overflow, TEXT_SIZE_MIN, TextAlign};
 
 /// The room that an element can have; none is as much as it wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Room {
     pub(super) width: Option<i32>,
     pub(super) height: Option<i32>,
 }
+
+/// Most texts kept as they were set: those of some 2,000 products on one panel, at about 500 bytes each 10 MB.
+/// A full memory is emptied: a text costs some 10 µs.
+const SETTINGS_MAX: usize = 16_384;
 
 /// A text at a size, in lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) typeface: Typeface,
     pub(super) size: u16,
-    pub(super) lines: Vec<String>,
+    pub(super) lines: Vec<Line>,
     pub(super) width: i32,
     pub(super) height: i32,
     /// All of it can be read.
     pub(super) whole: bool,
+}
+
+/// A line as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: String,
+    run: Run,
 }
 
 /// Lines as byte ranges; `words_whole` unless one had to be broken inside.
@@ -43,6 +57,48 @@ struct Setter<'a> {
     /// Byte positions at which a line may end.
     breaks: Vec<usize>,
     room: Room,
+}
+
+/// The texts that were set before.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    settings: HashMap<Key, Rc<Setting>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    text: String,
+    look: TextLook,
+    room: Room,
+}
+
+#[derive(Hash)]
+struct Asked<'a> {
+    text: &'a str,
+    look: TextLook,
+    room: Room,
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.text == key.text && self.look == key.look && self.room == key.room
+    }
+}
+
+impl Texts {
+    /// A text set as large as its look and the room allow.
+    pub(super) fn set(&mut self, faces: &mut Faces, text: &Text, room: Room) -> Rc<Setting> {
+        let asked = Asked { text: &text.text, look: text.look, room };
+        if let Some(setting) = self.settings.get(&asked) {
+            return Rc::clone(setting);
+        }
+        if self.settings.len() >= SETTINGS_MAX {
+            self.settings.clear();
+        }
+        let setting = Rc::new(set(faces, text, room));
+        self.settings.insert(Key { text: text.text.clone(), look: text.look, room }, Rc::clone(&setting));
+        setting
+    }
 }
 
 /// The width of a text on one line.
@@ -63,7 +119,7 @@ fn line_pitch(typeface: Typeface, size: u16) -> i32 {
 }
 
 /// Sets a text as large as its look and the room allow.
-pub(super) fn set(faces: &mut Faces, text: &Text, room: Room) -> Setting {
+fn set(faces: &mut Faces, text: &Text, room: Room) -> Setting {
     let breaks = linebreaks(&text.text).map(|(at, _)| at).collect();
     let typeface = Typeface::of(text.look.font, text.look.weight);
     Setter { faces, text: &text.text, typeface, breaks, room }.set(&text.look)
@@ -165,7 +221,9 @@ impl Setter<'_> {
             let last = lines.last_mut().expect("one line at least is shown");
             self.end_in_ellipsis(last, size);
         }
-        let width = lines.iter().map(|line| width(self.faces, self.typeface, size, line)).max().unwrap_or(0);
+        let set = |text: String| Line { run: self.faces.run(self.typeface, size, &text), text };
+        let lines: Vec<Line> = lines.into_iter().map(set).collect();
+        let width = lines.iter().map(|line| line.run.width).max().unwrap_or(0);
         let height = height(self.typeface, size, lines.len());
         Setting { typeface: self.typeface, size, lines, width, height, whole }
     }
@@ -194,18 +252,17 @@ impl Setting {
     pub(super) fn draw(&self, drawing: &mut Drawing<'_>, area: Rectangle, look: &TextLook, brush: Brush) {
         let mut baseline = area.top_left.y + self.ascent();
         for line in &self.lines {
-            let width = width(drawing.faces, self.typeface, self.size, line);
-            let spare = to_i32(area.size.width) - width;
+            let spare = to_i32(area.size.width) - line.run.width;
             let x = area.top_left.x
                 + match look.align {
                     TextAlign::Left => 0,
                     TextAlign::Center => spare / 2,
                     TextAlign::Right => spare,
                 };
-            drawing.run(self.typeface, self.size, line, Point::new(x, baseline), brush);
+            drawing.run(&line.run, Point::new(x, baseline), brush);
             if look.decoration == Decoration::LineThrough {
                 let top_left = Point::new(x, baseline - i32::from(self.size) * 33 / 100);
-                let size = Size::new(to_u32(width), u32::from((self.size / 14).max(1)));
+                let size = Size::new(to_u32(line.run.width), u32::from((self.size / 14).max(1)));
                 drawing.canvas.fill(Rectangle::new(top_left, size).intersection(&brush.clip), brush.ink);
             }
             baseline += line_pitch(self.typeface, self.size);
@@ -232,7 +289,7 @@ mod tests {
         let room = Room { width: Some(width), height: None };
         let setting = set(&mut Faces::new().unwrap(), &Text { text: text.to_owned(), look }, room);
         assert!(setting.width <= width, "{setting:?}");
-        (setting.lines, setting.size)
+        (setting.lines.into_iter().map(|line| line.text).collect(), setting.size)
     }
 
     #[track_caller]

@@ -103,6 +103,12 @@ pub enum Problem {
         /// What could stand at the first unknown place.
         expected: Vec<String>,
     },
+    /// A picture that cannot be used.
+    #[error("is no picture that can be shown ({why}); expected a PNG")]
+    Picture {
+        /// The reason.
+        why: String,
+    },
     /// An expression that does not compile or run.
     #[error("`{source_text}` is no expression that can be evaluated ({why}); expected one like `product.price`")]
     Expression {

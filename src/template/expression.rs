@@ -3,9 +3,11 @@
 //! A field that no view has is found here, at load, by its name; at a label's turn nothing is unknown any more.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use minijinja::value::{Serde, Value, ValueKind};
+use hashbrown::HashMap;
+
+use minijinja::value::{Object, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
@@ -28,23 +30,45 @@ pub(super) struct Expressions {
 #[derive(Debug, Clone)]
 pub(super) enum Text {
     Fixed(Arc<str>),
-    Compiled(Arc<str>),
+    /// One field and nothing else: read without running anything.
+    Field(Path),
+    Compiled(Arc<Compiled>),
 }
 
 /// A condition from `when="…"`.
 #[derive(Debug, Clone)]
-pub(super) struct Condition(Arc<str>);
+pub(super) enum Condition {
+    /// One field: whether it is there, and neither empty nor 0.
+    Field(Path),
+    Compiled(Arc<Compiled>),
+}
+
+/// The names from the top to a field.
+type Path = Vec<Arc<str>>;
+
+/// Most answers that an expression remembers, at about 200 bytes each. A full memory is emptied: an answer costs
+/// some µs.
+const ANSWERS_MAX: usize = 1_024;
+
+/// An expression that runs, and what it answered before to the fields that it reads.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    name: String,
+    reads: Vec<Path>,
+    answers: Mutex<HashMap<Vec<Value>, Arc<str>>>,
+}
 
 /// What expressions see: a label's view and its panel, as minijinja holds them.
 #[derive(Debug, Clone)]
-pub(super) struct Seen(Value);
+pub(super) struct Seen(Arc<Scope>);
 
-#[derive(Serialize)]
-struct SeenView<'a> {
-    store: &'a StoreView,
-    products: &'a [ProductView],
-    product: &'a ProductView,
-    panel: PanelView,
+/// The names at the top.
+#[derive(Debug, Clone)]
+struct Scope {
+    store: Value,
+    products: Vec<Value>,
+    product: Value,
+    panel: Value,
 }
 
 #[derive(Serialize)]
@@ -53,22 +77,71 @@ struct PanelView {
     colours: &'static str,
     width: u16,
     height: u16,
+    columns: u16,
+    rows: u16,
+    shape: &'static str,
 }
 
 impl Seen {
-    pub(super) fn new(view: &LabelView, panel: Panel) -> Self {
-        let unbound = ProductView::default();
-        Self(Value::from(Serde(SeenView {
-            store: &view.store,
-            products: &view.products,
-            product: view.products.first().unwrap_or(&unbound),
-            panel: PanelView {
-                id: panel.to_string(),
-                colours: panel.colours().as_str(),
-                width: panel.width(),
-                height: panel.height(),
+    /// A view as it looks from a panel, of which `scale` pixels are one of the template's.
+    pub(super) fn new(view: &LabelView, panel: Panel, scale: u16) -> Self {
+        let products: Vec<Value> = view.products.iter().map(|product| Value::from(Serde(product))).collect();
+        let product = products.first().cloned().unwrap_or_else(|| Value::from(Serde(ProductView::default())));
+        let store = Value::from(Serde(&view.store));
+        let panel = Value::from(Serde(PanelView::new(panel, scale)));
+        Self(Arc::new(Scope { store, products, product, panel }))
+    }
+
+    /// The same with each of the products in turn as `product`.
+    pub(super) fn each(&self) -> impl Iterator<Item = Self> + '_ {
+        self.0
+            .products
+            .iter()
+            .map(|product| Self(Arc::new(Scope { product: product.clone(), ..Scope::clone(&self.0) })))
+    }
+
+    /// The value at the end of a path, undefined where there is none.
+    fn at(&self, path: &[Arc<str>]) -> Value {
+        let mut names = path.iter();
+        let first = names.next().and_then(|name| self.0.named(name)).unwrap_or_default();
+        names.fold(first, |value, name| value.get_attr(name).unwrap_or_default())
+    }
+}
+
+impl Scope {
+    fn named(&self, name: &str) -> Option<Value> {
+        match name {
+            "store" => Some(self.store.clone()),
+            "products" => Some(Value::from(self.products.clone())),
+            "product" => Some(self.product.clone()),
+            "panel" => Some(self.panel.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.named(key.as_str()?)
+    }
+}
+
+impl PanelView {
+    fn new(panel: Panel, scale: u16) -> Self {
+        let (width, height) = (u32::from(panel.width()), u32::from(panel.height()));
+        Self {
+            id: panel.to_string(),
+            colours: panel.colours().as_str(),
+            width: panel.width(),
+            height: panel.height(),
+            columns: panel.width() / scale,
+            rows: panel.height() / scale,
+            shape: match (width * 10 >= height * 16, width <= height) {
+                (true, _) => "wide",
+                (_, true) => "tall",
+                _ => "square",
             },
-        })))
+        }
     }
 }
 
@@ -97,31 +170,61 @@ impl Expressions {
         if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
             return Ok(Text::Fixed(source.into()));
         }
-        self.compile(source, source.to_owned()).map(Text::Compiled)
+        let compiled = self.compile(source, source.to_owned())?;
+        let inner = source.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        Ok(inner.and_then(field).map_or(Text::Compiled(compiled), Text::Field))
     }
 
     /// Compiles a condition.
     pub(super) fn condition(&mut self, source: &str) -> Result<Condition, Problem> {
         // First alone, so that nothing but an expression can stand in it.
         self.environment.compile_expression_owned(source.to_owned()).map_err(|error| refused(source, &error))?;
-        self.compile(source, format!("{{% if ({source}) %}}1{{% endif %}}")).map(Condition)
+        let compiled = self.compile(source, format!("{{% if ({source}) %}}1{{% endif %}}"))?;
+        Ok(field(source).map_or(Condition::Compiled(compiled), Condition::Field))
     }
 
-    pub(super) fn write(&self, text: &Text, seen: &Seen) -> Result<String, Error> {
+    pub(super) fn write(&self, text: &Text, seen: &Seen) -> Result<Arc<str>, Error> {
         match text {
-            Text::Fixed(text) => Ok(text.to_string()),
-            Text::Compiled(name) => self.environment.get_template(name)?.render(seen.0.clone()),
+            Text::Fixed(text) => Ok(Arc::clone(text)),
+            Text::Field(path) => Ok(written(&seen.at(path))),
+            Text::Compiled(compiled) => self.answer(compiled, seen),
         }
     }
 
     pub(super) fn holds(&self, condition: &Condition, seen: &Seen) -> Result<bool, Error> {
-        Ok(self.environment.get_template(&condition.0)?.render(seen.0.clone())? == "1")
+        match condition {
+            Condition::Field(path) => Ok(seen.at(path).is_true()),
+            Condition::Compiled(compiled) => Ok(&*self.answer(compiled, seen)? == "1"),
+        }
     }
 
-    fn compile(&mut self, shown: &str, source: String) -> Result<Arc<str>, Problem> {
-        let name: Arc<str> = format!("expression {}", self.count).into();
+    /// What an expression comes to: the same for the same fields.
+    fn answer(&self, compiled: &Compiled, seen: &Seen) -> Result<Arc<str>, Error> {
+        let run = || -> Result<Arc<str>, Error> {
+            let template = self.environment.get_template(&compiled.name)?;
+            Ok(template.render(Value::from_dyn_object(Arc::clone(&seen.0)))?.into())
+        };
+        let read: Vec<Value> = compiled.reads.iter().map(|path| seen.at(path)).collect();
+        // To look a whole product up would cost more than to run.
+        if read.iter().any(|value| matches!(value.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Iterable)) {
+            return run();
+        }
+        let mut answers = compiled.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(&read) {
+            return Ok(Arc::clone(answer));
+        }
+        let answer = run()?;
+        if answers.len() >= ANSWERS_MAX {
+            answers.clear();
+        }
+        answers.insert(read, Arc::clone(&answer));
+        Ok(answer)
+    }
+
+    fn compile(&mut self, shown: &str, source: String) -> Result<Arc<Compiled>, Problem> {
+        let name = format!("expression {}", self.count);
         self.count += 1;
-        self.environment.add_template_owned(name.to_string(), source).map_err(|error| refused(shown, &error))?;
+        self.environment.add_template_owned(name.clone(), source).map_err(|error| refused(shown, &error))?;
         let compiled = self.environment.get_template(&name).map_err(|error| refused(shown, &error))?;
         let mut paths: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
         paths.sort();
@@ -132,10 +235,32 @@ impl Expressions {
         // Unknown filters and wrong types show only when they run: run once with every field and once with none.
         for view in [full_view(), LabelView { products: Vec::new(), ..full_view() }] {
             let panel = Panel::new(gondola_protocol::Colours::BlackRed, 296, 128).expect("a panel of a known size");
-            let tried = compiled.render(Seen::new(&view, panel).0);
+            let tried = compiled.render(Value::from_dyn_object(Seen::new(&view, panel, 1).0));
             tried.map_err(|error| refused(shown, &error))?;
         }
-        Ok(name)
+        let reads = paths.iter().map(|path| path.split('.').map(Arc::from).collect()).collect();
+        Ok(Arc::new(Compiled { name, reads, answers: Mutex::default() }))
+    }
+}
+
+/// The path of an expression that is a field and nothing else.
+fn field(source: &str) -> Option<Path> {
+    let word = |name: &str| {
+        let mut characters = name.chars();
+        characters.next().is_some_and(|first| first.is_ascii_lowercase())
+            && characters.all(|next| next.is_ascii_alphanumeric() || next == '_')
+    };
+    let names: Vec<&str> = source.trim().split('.').collect();
+    let top = matches!(names[0], "store" | "products" | "product" | "panel");
+    (top && names.len() > 1 && names.iter().all(|name| word(name))).then(|| names.into_iter().map(Arc::from).collect())
+}
+
+/// A value as text; nothing is no text.
+fn written(value: &Value) -> Arc<str> {
+    match value.as_str() {
+        Some(text) => text.into(),
+        None if matches!(value.kind(), ValueKind::None | ValueKind::Undefined) => "".into(),
+        None => value.to_string().into(),
     }
 }
 
@@ -153,10 +278,10 @@ struct Fields(serde_json::Value);
 
 impl Fields {
     fn known() -> Self {
-        let view = full_view();
-        let panel = PanelView { id: String::new(), colours: "", width: 0, height: 0 };
-        let seen = SeenView { store: &view.store, products: &view.products, product: &view.products[0], panel };
-        Self(serde_json::to_value(seen).expect("a view of texts and numbers is JSON"))
+        let LabelView { store, products } = full_view();
+        let panel = Panel::new(gondola_protocol::Colours::BlackRed, 296, 128).expect("a panel of a known size");
+        let panel = PanelView::new(panel, 1);
+        Self(serde_json::json!({ "store": store, "product": products[0], "products": products, "panel": panel }))
     }
 
     fn check(&self, path: &str) -> Result<(), Problem> {

@@ -7,8 +7,10 @@
 mod element;
 mod error;
 mod expression;
+pub mod lint;
 pub(crate) mod money;
 mod parse;
+mod picture;
 mod rules;
 pub mod scene;
 pub mod style;
@@ -21,11 +23,14 @@ use std::path::Path;
 
 use gondola_protocol::Panel;
 
+pub use picture::Picture;
+
 pub use error::{Problem, SceneError, TemplateError};
 pub use scene::{RenderKey, Scene};
 
-use element::Template;
+use element::{Evaluation, Template};
 use expression::{Expressions, Seen};
+use picture::Pictures;
 use rules::{Placed, Rules};
 use view::LabelView;
 
@@ -42,6 +47,7 @@ pub struct Templates {
     templates: BTreeMap<String, Template>,
     rules: Rules,
     expressions: Expressions,
+    pictures: Pictures,
 }
 
 /// One file as read: its name for people, its stem, and its text or why there is none.
@@ -69,8 +75,20 @@ impl Templates {
             stem: String::new(),
             text: Ok(include_str!("../../label-templates/rules.toml").to_owned()),
         };
-        let templates = shipped!("no-price", "promotion", "standard");
-        Self::compile(templates, rules).expect("the templates that ship compile: a test loads them")
+        let templates = shipped!(
+            "back-room",
+            "clearance",
+            "limited-time",
+            "member",
+            "no-price",
+            "not-for-sale",
+            "poster",
+            "promotion",
+            "sold-out",
+            "standard",
+            "strip"
+        );
+        Self::compile(templates, rules, Pictures::new()).expect("the templates that ship compile: a test loads them")
     }
 
     /// The templates and rules of a directory: every `*.xml`, and `rules.toml`.
@@ -90,7 +108,8 @@ impl Templates {
             let problem = Problem::TooMany { what: "templates", expected: TEMPLATES_MAX };
             return Err(vec![TemplateError { file: directory.display().to_string(), line: 1, column: 1, problem }]);
         }
-        Self::compile(paths.iter().map(|path| read(path)).collect(), read(&directory.join(RULES)))
+        let pictures = picture::read(directory)?;
+        Self::compile(paths.iter().map(|path| read(path)).collect(), read(&directory.join(RULES)), pictures)
     }
 
     /// The templates' names, in order.
@@ -98,10 +117,23 @@ impl Templates {
         self.templates.keys().map(String::as_str)
     }
 
+    /// What is wrong with the templates themselves, whatever they show.
+    #[must_use]
+    pub fn lints(&self) -> Vec<lint::Lint> {
+        let of = |template: &Template| lint::lacking(&template.name, &template.panels, &template.root.colors());
+        self.templates.values().flat_map(of).collect()
+    }
+
+    /// Whether a template is made for a panel; one that there is not is for none.
+    #[must_use]
+    pub fn suits(&self, name: &str, panel: Panel) -> bool {
+        self.templates.get(name).is_some_and(|template| template.suits(panel))
+    }
+
     /// The template that the rules choose: the first rule that holds.
     #[must_use]
     pub fn select<'a>(&'a self, view: &LabelView, panel: Panel) -> &'a str {
-        self.rules.select(&self.expressions, &Seen::new(view, panel))
+        self.rules.select(&self.expressions, &Seen::new(view, panel, 1))
     }
 
     /// What a label with this view shows in this template.
@@ -113,28 +145,31 @@ impl Templates {
             found: name.to_owned(),
             expected: self.names().map(str::to_owned).collect(),
         })?;
-        if !template.panels.is_empty() && !template.panels.contains(&panel) {
-            let panels: Vec<String> = template.panels.iter().map(Panel::to_string).collect();
+        if !template.suits(panel) {
+            let panels: Vec<String> = template.panels.iter().map(ToString::to_string).collect();
             return Err(SceneError::Panel { template: name.to_owned(), panel, expected: panels.join(", ") });
         }
-        let seen = Seen::new(view, panel);
+        let scale = template.scale(panel);
+        let (expressions, pictures) = (&self.expressions, &self.pictures);
+        let evaluation = Evaluation { expressions, pictures, colours: panel.colours(), scale };
         template
-            .scene(&self.expressions, &seen, panel)
+            .scene(&evaluation, &Seen::new(view, panel, scale), panel)
             .map_err(|error| SceneError::Expression { template: name.to_owned(), why: error.to_string() })
     }
 
-    fn compile(sources: Vec<Source>, rules: Source) -> Result<Self, Vec<TemplateError>> {
+    fn compile(sources: Vec<Source>, rules: Source, pictures: Pictures) -> Result<Self, Vec<TemplateError>> {
         let mut expressions = Expressions::new();
         let mut errors = Vec::new();
         let mut templates = BTreeMap::new();
         let names: Vec<String> = sources.iter().map(|source| source.stem.clone()).collect();
         for source in sources {
-            let parsed = source.checked(|text| parse::template(text, &source.stem, &mut expressions), &mut errors);
+            let parsed =
+                source.checked(|text| parse::template(text, &source.stem, &mut expressions, &pictures), &mut errors);
             templates.extend(parsed.map(|template| (template.name.clone(), template)));
         }
         let rules = rules.checked(|text| Rules::parse(text, &names, &mut expressions), &mut errors);
         match rules {
-            Some(rules) if errors.is_empty() => Ok(Self { templates, rules, expressions }),
+            Some(rules) if errors.is_empty() => Ok(Self { templates, rules, expressions, pictures }),
             _ => Err(errors),
         }
     }

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use gondola_protocol::Panel;
 use roxmltree::{Document, Node as XmlNode, ParsingOptions};
 
-use super::element::{Element, Holds, Template};
+use super::element::{Element, Holds, Made, Repeats, Template};
 use super::error::Problem;
 use super::expression::{Expressions, Text};
+use super::picture::Pictures;
 use super::rules::Placed;
 use super::scene::TextLook;
 use super::style::{
-    Color, Decoration, Digits, Direction, Expected, Fit, Font, LINES_MAX, Length, Overflow, Pixels, Style, Symbology,
-    TextAlign, Weight, Whole,
+    Color, Decoration, Digits, Direction, Dither, Expected, Fit, Font, LINES_MAX, Length, Level, Module, Overflow,
+    Pixels, Style, Symbology, TextAlign, Weight, Whole,
 };
 
 /// Most elements of one template; the layout of a shelf label has some 20.
@@ -22,17 +22,26 @@ const ELEMENTS_MAX: usize = 256;
 const DEPTH_MAX: usize = 16;
 /// Largest share of spare or missing room.
 const SHARE_MAX: u16 = 100;
-/// Widest module of a code, in pixels: EAN-13 of 8 pixels fills the widest panels.
-const MODULE_MAX: u16 = 8;
+/// Most pixels of a panel for one of a template's; the largest common panels take 3.
+const SCALE_MAX: u16 = 8;
+/// Smallest module of bars: at 112 pixels to the inch a bar of one is 0.23 mm, which hand scanners read.
+const BAR_MIN: u16 = 1;
+/// Smallest square of a QR code or a Data Matrix: telephones do not read squares below 0.35 mm in a shop's light.
+const SQUARE_MIN: u16 = 2;
 
-const ELEMENTS: &[&str] = &["box", "text", "price", "barcode", "rule", "badge"];
+const ELEMENTS: &[&str] = &["box", "text", "price", "barcode", "qrcode", "datamatrix", "image", "rule", "badge"];
 const COMMON: &[&str] =
     &["when", "grow", "shrink", "width", "height", "padding", "color", "background", "border", "radius"];
 const BOX: &[&str] = &["direction", "gap", "align", "justify"];
 const TEXT: &[&str] = &["size", "lines", "overflow", "font", "weight", "text-decoration", "text-align"];
 
 /// Reads one template.
-pub(super) fn template(source: &str, file_stem: &str, expressions: &mut Expressions) -> Result<Template, Vec<Placed>> {
+pub(super) fn template(
+    source: &str,
+    file_stem: &str,
+    expressions: &mut Expressions,
+    pictures: &Pictures,
+) -> Result<Template, Vec<Placed>> {
     let options = ParsingOptions { nodes_limit: 16 * 1024, ..ParsingOptions::default() };
     let document = Document::parse_with_options(source, options).map_err(|error| {
         let at = offset(source, error.pos());
@@ -40,7 +49,7 @@ pub(super) fn template(source: &str, file_stem: &str, expressions: &mut Expressi
         let why = error.to_string().split(" at ").next().unwrap_or_default().to_owned();
         vec![(at, Problem::Malformed { format: "XML", why })]
     })?;
-    let mut reader = Reader { expressions, problems: Vec::new(), elements: 0 };
+    let mut reader = Reader { expressions, pictures, problems: Vec::new(), elements: 0 };
     let template = reader.root(document.root_element(), file_stem);
     match template {
         Some(template) if reader.problems.is_empty() => Ok(template),
@@ -57,6 +66,7 @@ fn offset(source: &str, place: roxmltree::TextPos) -> usize {
 
 struct Reader<'a> {
     expressions: &'a mut Expressions,
+    pictures: &'a Pictures,
     problems: Vec<Placed>,
     elements: usize,
 }
@@ -69,23 +79,24 @@ impl Reader<'_> {
             self.problems.push((node.range().start, problem));
             return None;
         }
-        self.known_attributes(node, &[&["name", "panels"], COMMON, BOX]);
+        self.known_attributes(node, &[&["name", "panels", "scale"], COMMON, BOX]);
         match node.attribute("name") {
             Some(name) if name == file_stem => {}
             Some(_) => self.value_problem(node, "name", format!("the name of its file, `{file_stem}`")),
             None => self.missing(node, "name", format!("the name of its file, `{file_stem}`")),
         }
         let panels = self.panels(node);
+        let scale = self.optional::<Whole<1, SCALE_MAX>>(node, "scale").map(|scale| scale.0);
         let mut root = self.element(node, 0)?;
         root.style.background.get_or_insert(Color::White);
-        Some(Template { name: file_stem.to_owned(), panels, root })
+        Some(Template { name: file_stem.to_owned(), panels, scale, root })
     }
 
-    fn panels(&mut self, node: XmlNode<'_, '_>) -> Vec<Panel> {
+    fn panels(&mut self, node: XmlNode<'_, '_>) -> Vec<Made> {
         let listed = node.attribute("panels").unwrap_or_default();
-        let panels: Result<Vec<Panel>, _> = listed.split_whitespace().map(str::parse).collect();
+        let panels: Result<Vec<Made>, _> = listed.split_whitespace().map(str::parse).collect();
         panels.unwrap_or_else(|_| {
-            self.value_problem(node, "panels", "panels like `bw-250x122 bwr-296x128`".to_owned());
+            self.value_problem(node, "panels", "panels like `bwr-296x128`, or sizes like `400x300`".to_owned());
             Vec::new()
         })
     }
@@ -113,10 +124,14 @@ impl Reader<'_> {
             "text" | "badge" => self.text(node),
             "price" => self.price(node),
             "barcode" => self.barcode(node),
+            "qrcode" => self.square_code(node, Symbology::Qr),
+            "datamatrix" => self.square_code(node, Symbology::DataMatrix),
+            "image" => self.image(node),
             "rule" => self.rule(node),
             _ => self.children(node, depth),
         };
-        let mut element = Element { when, color, style, holds: holds? };
+        let repeats = self.repeats(node);
+        let mut element = Element { when, repeats, color, style, holds: holds? };
         match node.tag_name().name() {
             "rule" => drawn_as_line(&mut element),
             "badge" => drawn_inverse(&mut element, node),
@@ -136,10 +151,13 @@ impl Reader<'_> {
             }
             let name = child.tag_name().name();
             match name {
-                "box" => self.known_attributes(child, &[COMMON, BOX]),
+                "box" => self.known_attributes(child, &[COMMON, BOX, &["each"]]),
                 "text" | "badge" => self.known_attributes(child, &[COMMON, TEXT]),
                 "price" => self.known_attributes(child, &[COMMON, &["size", "currency", "unit"]]),
                 "barcode" => self.known_attributes(child, &[COMMON, &["type", "module", "digits"]]),
+                "qrcode" => self.known_attributes(child, &[COMMON, &["module", "level"]]),
+                "datamatrix" => self.known_attributes(child, &[COMMON, &["module"]]),
+                "image" => self.known_attributes(child, &[COMMON, &["src", "dither"]]),
                 "rule" => self.known_attributes(child, &[&["when", "color", "width", "height", "grow", "shrink"]]),
                 _ => {
                     let problem = Problem::UnknownElement { found: name.to_owned(), expected: ELEMENTS.join(", ") };
@@ -178,13 +196,53 @@ impl Reader<'_> {
     }
 
     fn barcode(&mut self, node: XmlNode<'_, '_>) -> Option<Holds> {
-        if node.attribute("type").is_none() {
-            self.missing(node, "type", "`ean13`".to_owned());
+        const BARS: &str = "one of ean13, ean8, upca, code128";
+        match node.attribute("type") {
+            None => self.missing(node, "type", BARS.to_owned()),
+            Some("ean13" | "ean8" | "upca" | "code128") => {}
+            Some(_) => {
+                self.value_problem(node, "type", BARS.to_owned());
+                return None;
+            }
         }
         let symbology = self.optional(node, "type").unwrap_or(Symbology::Ean13);
-        let module = self.optional::<Whole<1, MODULE_MAX>>(node, "module").map_or(1, |module| module.0);
+        let module = self.optional::<Module<BAR_MIN>>(node, "module").unwrap_or(Module::SMALLEST).0;
         let digits = self.optional(node, "digits").unwrap_or(Digits::Below);
-        Some(Holds::Barcode { content: self.value(node)?, symbology, module, digits })
+        Some(Holds::Code { content: self.value(node)?, symbology, level: Level::Medium, module, digits })
+    }
+
+    fn square_code(&mut self, node: XmlNode<'_, '_>, symbology: Symbology) -> Option<Holds> {
+        let module = self.optional::<Module<SQUARE_MIN>>(node, "module").unwrap_or(Module::SMALLEST).0;
+        let level = self.optional(node, "level").unwrap_or(Level::Medium);
+        Some(Holds::Code { content: self.value(node)?, symbology, level, module, digits: Digits::None })
+    }
+
+    fn image(&mut self, node: XmlNode<'_, '_>) -> Option<Holds> {
+        if node.has_children() {
+            self.problems.push((node.range().start, content(node, "something", "nothing")));
+        }
+        let Some(source) = node.attribute("src") else {
+            self.missing(node, "src", "the name of a picture like `logo.png`".to_owned());
+            return None;
+        };
+        if !source.contains("{{") && !self.pictures.contains_key(source) {
+            let known: Vec<&str> = self.pictures.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "that folder is empty".to_owned() } else { known.join(", ") };
+            self.value_problem(node, "src", format!("a PNG in the folder `images` beside the template ({known})"));
+        }
+        let dither = self.optional(node, "dither").unwrap_or(Dither::Diffusion);
+        Some(Holds::Image { source: self.attribute_text(node, "src", "")?, dither })
+    }
+
+    fn repeats(&mut self, node: XmlNode<'_, '_>) -> Repeats {
+        match node.attribute("each") {
+            None => Repeats::Once,
+            Some("products") => Repeats::EachProduct,
+            Some(_) => {
+                self.value_problem(node, "each", "`products`".to_owned());
+                Repeats::Once
+            }
+        }
     }
 
     fn rule(&mut self, node: XmlNode<'_, '_>) -> Option<Holds> {
@@ -198,7 +256,7 @@ impl Reader<'_> {
         let plain = Style::default();
         let column = node.tag_name().name() == "template";
         // What shows figures or bars keeps its size; boxes and texts give way.
-        let stiff = matches!(node.tag_name().name(), "price" | "barcode" | "rule" | "badge");
+        let stiff = matches!(node.tag_name().name(), "price" | "barcode" | "qrcode" | "datamatrix" | "rule" | "badge");
         Style {
             direction: self.optional(node, "direction").unwrap_or(if column {
                 Direction::Column

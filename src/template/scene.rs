@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use gondola_protocol::Panel;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::style::{Color, Decoration, Digits, Fit, Font, Overflow, Style, Symbology, TextAlign, Weight};
+use super::picture::Picture;
+use super::style::{
+    Color, Decoration, Digits, Dither, Fit, Font, Level, Overflow, Style, Symbology, TextAlign, Weight,
+};
 
 /// Raised whenever the renderer draws some scene differently, so that old keys do not stand for new pictures.
-pub const RENDERER_VERSION: u32 = 1;
+pub const RENDERER_VERSION: u32 = 2;
 
 /// Everything that a picture shows, for one panel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +44,10 @@ pub enum Content {
     Text(Text),
     /// A price.
     Price(Price),
-    /// A bar code.
-    Barcode(Barcode),
+    /// A bar code, QR code or Data Matrix.
+    Code(Code),
+    /// A picture.
+    Image(Image),
 }
 
 /// Text that fits itself.
@@ -54,7 +60,7 @@ pub struct Text {
 }
 
 /// How a text looks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct TextLook {
     /// Sizes to try.
     pub size: Fit,
@@ -73,7 +79,7 @@ pub struct TextLook {
 }
 
 /// A price in large figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Price {
     /// `59.90`, never empty.
     pub amount: String,
@@ -85,17 +91,33 @@ pub struct Price {
     pub size: Fit,
 }
 
-/// A bar code.
+/// A code for scanners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Barcode {
+pub struct Code {
     /// What it says, never empty; it may be no valid code.
     pub content: String,
     /// Symbology.
     pub symbology: Symbology,
-    /// Pixels of the narrowest bar.
-    pub module: u16,
-    /// Digits under it.
+    /// Of a QR code.
+    pub level: Level,
+    /// Pixels of the narrowest bar or of a square: the largest for which there is room.
+    pub module: Fit,
+    /// Digits under bars.
     pub digits: Digits,
+}
+
+/// A picture, as large as its room allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Image {
+    /// The picture.
+    #[serde(serialize_with = "hash_of")]
+    pub picture: Arc<Picture>,
+    /// How its shades become inks.
+    pub dither: Dither,
+}
+
+fn hash_of<S: Serializer>(picture: &Arc<Picture>, serializer: S) -> Result<S::Ok, S::Error> {
+    picture.hash().serialize(serializer)
 }
 
 impl Scene {

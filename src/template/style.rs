@@ -12,6 +12,8 @@ pub const TEXT_SIZE_MIN: u16 = 12;
 pub const TEXT_SIZE_MAX: u16 = 320;
 /// Most lines of one text; a shelf label has no room for more.
 pub const LINES_MAX: u16 = 8;
+/// Widest module of a code, in pixels: EAN-13 of 8 pixels fills the widest panels.
+const MODULE_MAX: u16 = 8;
 /// Longest side, gap or padding: that of the largest panel.
 const PIXELS_MAX: u16 = gondola_protocol::panel::SIDE_MAX;
 
@@ -23,10 +25,20 @@ pub struct Expected(pub String);
 macro_rules! keyword {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum $name {
             $($(#[$variant_doc])* $variant),+
+        }
+
+        impl $name {
+            /// The word for it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
         }
 
         impl FromStr for $name {
@@ -148,8 +160,42 @@ keyword!(
 keyword!(
     /// A symbology.
     Symbology {
-        /// EAN-13.
+        /// EAN-13; 12 digits are read as a UPC-A.
         Ean13 = "ean13",
+        /// EAN-8.
+        Ean8 = "ean8",
+        /// UPC-A.
+        Upca = "upca",
+        /// Code 128, for any ASCII text.
+        Code128 = "code128",
+        /// QR code; its element is `qrcode`.
+        Qr = "qr",
+        /// Data Matrix; its element is `datamatrix`.
+        DataMatrix = "data-matrix",
+    }
+);
+keyword!(
+    /// How much of a QR code may be unreadable.
+    Level {
+        /// 7 %.
+        Low = "l",
+        /// 15 %.
+        Medium = "m",
+        /// 25 %.
+        Quartile = "q",
+        /// 30 %.
+        High = "h",
+    }
+);
+keyword!(
+    /// How a picture's shades become inks.
+    Dither {
+        /// Each pixel gets the nearest ink: for logos.
+        None = "none",
+        /// A fixed pattern of dots: calm areas, and equal shades look equal.
+        Ordered = "ordered",
+        /// What one pixel is off, its neighbours make up for: for photos.
+        Diffusion = "diffusion",
     }
 );
 keyword!(
@@ -256,25 +302,67 @@ pub struct Fit {
     pub smallest: u16,
 }
 
+impl Fit {
+    /// Reads `16` or `28..14`, each from `min` to `max`.
+    fn read(text: &str, min: u16, max: u16) -> Option<Self> {
+        let (largest, smallest) = text.split_once("..").unwrap_or((text, text));
+        let size = |text: &str| text.parse().ok().filter(|size| (min..=max).contains(size));
+        let fit = Self { largest: size(largest)?, smallest: size(smallest)? };
+        (fit.largest >= fit.smallest).then_some(fit)
+    }
+
+    /// So many times as large.
+    fn times(self, scale: u16, max: u16) -> Self {
+        let times = |size: u16| size.saturating_mul(scale).min(max);
+        Self { largest: times(self.largest), smallest: times(self.smallest) }
+    }
+
+    /// A text's sizes, so many times as large.
+    pub(super) fn scaled(self, scale: u16) -> Self {
+        self.times(scale, TEXT_SIZE_MAX)
+    }
+}
+
 impl FromStr for Fit {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
-        let refused = || {
+        Self::read(text, TEXT_SIZE_MIN, TEXT_SIZE_MAX).ok_or_else(|| {
             Expected(format!(
                 "a size from {TEXT_SIZE_MIN} to {TEXT_SIZE_MAX} like `16`, or a larger and a smaller one like `28..14`"
             ))
-        };
-        let (largest, smallest) = text.split_once("..").unwrap_or((text, text));
-        let size = |text: &str| text.parse::<Whole<TEXT_SIZE_MIN, TEXT_SIZE_MAX>>().map(|size| size.0);
-        let fit =
-            Self { largest: size(largest).map_err(|_| refused())?, smallest: size(smallest).map_err(|_| refused())? };
-        if fit.largest < fit.smallest { Err(refused()) } else { Ok(fit) }
+        })
     }
 }
 
+/// Pixels of a code's module: the largest of these for which there is room. `MIN` is the smallest that scans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Module<const MIN: u16>(pub(super) Fit);
+
+impl<const MIN: u16> Module<MIN> {
+    /// The smallest only.
+    pub(super) const SMALLEST: Self = Self(Fit { largest: MIN, smallest: MIN });
+}
+
+impl<const MIN: u16> FromStr for Module<MIN> {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Self, Expected> {
+        Fit::read(text, MIN, MODULE_MAX).map(Self).ok_or_else(|| {
+            Expected(format!(
+                "whole pixels from {MIN} to {MODULE_MAX} like `2`, or a larger and a smaller number like `4..{MIN}`"
+            ))
+        })
+    }
+}
+
+/// A code's module, so many times as large: its smallest stays, so that a code is printed wherever it scans.
+pub(super) fn scaled_module(module: Fit, scale: u16) -> Fit {
+    Fit { smallest: module.smallest, ..module.times(scale, MODULE_MAX) }
+}
+
 /// How an element stands in its parent and looks, whatever it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct Style {
     /// Axis of the children.
     pub direction: Direction,
@@ -300,6 +388,32 @@ pub struct Style {
     pub border: u16,
     /// Radius of the corners.
     pub radius: u16,
+}
+
+impl Length {
+    fn scaled(self, scale: u16) -> Self {
+        match self {
+            Self::Pixels(pixels) => Self::Pixels(pixels.saturating_mul(scale)),
+            share @ Self::Percent(_) => share,
+        }
+    }
+}
+
+impl Style {
+    /// With every number of pixels so many times as large.
+    pub(super) fn scaled(self, scale: u16) -> Self {
+        let times = |pixels: u16| pixels.saturating_mul(scale);
+        let Padding { top, right, bottom, left } = self.padding;
+        Self {
+            gap: times(self.gap),
+            padding: Padding { top: times(top), right: times(right), bottom: times(bottom), left: times(left) },
+            width: self.width.map(|width| width.scaled(scale)),
+            height: self.height.map(|height| height.scaled(scale)),
+            border: times(self.border),
+            radius: times(self.radius),
+            ..self
+        }
+    }
 }
 
 impl Default for Style {

@@ -34,7 +34,8 @@ fn check_rules(rules: &str, expected: &[&str]) {
 #[test]
 fn what_ships_compiles_and_is_named() {
     let templates = Templates::embedded();
-    assert_eq!(templates.names().collect::<Vec<_>>(), ["no-price", "promotion", "standard"]);
+    let names: Vec<&str> = templates.names().collect();
+    assert_eq!(names.len(), 11, "{names:?}");
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("label-templates");
     assert!(Templates::from_directory(&directory).unwrap().names().eq(templates.names()), "all of them are embedded");
 }
@@ -54,6 +55,8 @@ fn a_whole_template_loads() {
                   text-align="center" when="product.attributes.roast and panel.width > 200">{{ product.name | upper }}!</text>
             <badge background="red" color="white">new</badge><rule color="red" width="1"/>
             <price size="40" currency="EUR" unit="kg">{{ product.price }}</price>
+            <qrcode module="4..2" level="q">{{ product.sku }}</qrcode><datamatrix>1</datamatrix>
+            <box each="products"><text>{{ product.name }}</text></box>
             <barcode type="ean13" module="2" digits="none">{{ product.barcode }}</barcode>
             <text>{% for each in products %}{{ each.name }} {% endfor %}</text></box>"#,
         &[],
@@ -64,7 +67,9 @@ fn a_whole_template_loads() {
 fn elements_and_attributes_are_known_ones() {
     check(
         "<blink/>",
-        &["tag.xml:2:3: unknown element `blink`; expected one of box, text, price, barcode, rule, badge"],
+        &[
+            "tag.xml:2:3: unknown element `blink`; expected one of box, text, price, barcode, qrcode, datamatrix, image, rule, badge",
+        ],
     );
     check(
         "<rule colour=\"red\"/>",
@@ -92,8 +97,22 @@ fn elements_and_attributes_are_known_ones() {
         "<box width=\"120%\"/>",
         &["tag.xml:2:8: `width` is `120%`; expected pixels from 0 to 3200 like `24`, or a share like `50%`"],
     );
-    check("<barcode>1</barcode>", &["tag.xml:2:3: `barcode` has no `type`; expected `ean13`"]);
-    check("<barcode type=\"qr\">1</barcode>", &["tag.xml:2:12: `type` is `qr`; expected one of ean13"]);
+    let bars = "one of ean13, ean8, upca, code128";
+    check("<barcode>1</barcode>", &[&format!("tag.xml:2:3: `barcode` has no `type`; expected {bars}")]);
+    check("<barcode type=\"qr\">1</barcode>", &[&format!("tag.xml:2:12: `type` is `qr`; expected {bars}")]);
+    check(
+        "<qrcode module=\"1\">1</qrcode>",
+        &[
+            "tag.xml:2:11: `module` is `1`; expected whole pixels from 2 to 8 like `2`, or a larger and a smaller number like `4..2`",
+        ],
+    );
+    check(
+        "<image src=\"logo.png\"/>",
+        &[
+            "tag.xml:2:10: `src` is `logo.png`; expected a PNG in the folder `images` beside the template (that folder is empty)",
+        ],
+    );
+    check("<box each=\"stores\"/>", &["tag.xml:2:8: `each` is `stores`; expected `products`"]);
 }
 
 #[test]
@@ -110,7 +129,8 @@ fn fields_are_known_ones() {
         "<text>{{ product.nmae }}</text>",
         &[
             "tag.xml:2:9: unknown field `product.nmae`; expected one of attributes, barcode, brand, category, currency, \
-         grade, known, name, origin, price, promotion, sku, spec, unit, unit_price, was",
+         grade, in_assortment, known, member_price, member_promotion, name, origin, price, promotion, rating, returns, sku, \
+         spec, stock, unit, unit_price, was",
         ],
     );
     check(
@@ -129,7 +149,8 @@ fn fields_are_known_ones() {
         "<price unit=\"{{ product.unti }}\">1</price>",
         &[
             "tag.xml:2:10: unknown field `product.unti`; expected one of attributes, barcode, brand, category, currency, \
-         grade, known, name, origin, price, promotion, sku, spec, unit, unit_price, was",
+         grade, in_assortment, known, member_price, member_promotion, name, origin, price, promotion, rating, returns, sku, \
+         spec, stock, unit, unit_price, was",
         ],
     );
 }
@@ -169,7 +190,7 @@ fn a_template_is_well_formed_and_bears_its_name() {
     );
     assert_eq!(
         errors("<template name=\"tag\" panels=\"296x128\"/>", RULES),
-        ["tag.xml:1:22: `panels` is `296x128`; expected panels like `bw-250x122 bwr-296x128`"]
+        ["tag.xml:1:22: `panels` is `296x128`; expected panels like `bwr-296x128`, or sizes like `400x300`"]
     );
 }
 
@@ -217,7 +238,8 @@ fn rules_are_complete_and_name_templates() {
         &format!("[[rule]]\ntemplate = \"tag\"\nwhen = \"product.prize\"\n{RULES}"),
         &[
             "rules.toml:3:8: unknown field `product.prize`; expected one of attributes, barcode, brand, category, currency, \
-         grade, known, name, origin, price, promotion, sku, spec, unit, unit_price, was",
+         grade, in_assortment, known, member_price, member_promotion, name, origin, price, promotion, rating, returns, sku, \
+         spec, stock, unit, unit_price, was",
         ],
     );
     check_rules(
@@ -245,11 +267,11 @@ proptest! {
     ) {
         let mut expressions = Expressions::new();
         let source = String::from_utf8_lossy(&bytes).into_owned();
-        let _ = parse::template(&source, "tag", &mut expressions);
+        let _ = parse::template(&source, "tag", &mut expressions, &Default::default());
         let _ = rules::Rules::parse(&source, &["tag".to_owned()], &mut expressions);
         let value = value.replace(['"', '<', '&'], "");
         let source = format!("<template name='tag'><text {attribute}=\"{value}\">{text}</text></template>");
-        let _ = parse::template(&source, "tag", &mut expressions);
+        let _ = parse::template(&source, "tag", &mut expressions, &Default::default());
         let _ = rules::Rules::parse(&format!("[[rule]]\ntemplate='tag'\nwhen=\"\"\"{value}\"\"\""), &[], &mut expressions);
     }
 }

@@ -6,8 +6,9 @@ use maud::{Markup, html};
 use super::{layout, words};
 use crate::alert::{Alert, Rule};
 use crate::catalog::approvals::{Held, HeldId};
-use crate::catalog::wire::Change;
+use crate::catalog::wire::{Change, Facet};
 use crate::controller::Controller;
+use crate::controller::sources::ReloadState;
 
 /// Held changes and alerts that are shown at once; the rest comes up as these are dealt with.
 const SHOWN_MAX: usize = 5;
@@ -45,12 +46,12 @@ impl Matters {
         let alerts = || controller.alerts().raised().filter(|alert| alert.rule != Rule::Held);
         let shown =
             |alert: &Alert| Shown { text: words::sentence(&alert.text), since: layout::ago(Some(alert.at), now, zone) };
-        let source = |(facet, state): (_, &crate::controller::sources::ReloadState)| match &state.outcome {
+        let source = |(facet, state): (Facet, &ReloadState)| match &state.outcome {
             Ok(report) => html! {
-                (facet) " reloaded " (layout::ago(Some(state.ended_at), now, zone)) ": " (report.in_words())
+                (facet.as_str()) " reloaded " (layout::ago(Some(state.ended_at), now, zone)) ": " (report.in_words())
             },
             Err(_) => html! {
-                (facet) @if state.succeeded_at.is_some() { " last reloaded " (layout::ago(state.succeeded_at, now, zone)) }
+                (facet.as_str()) @if state.succeeded_at.is_some() { " last reloaded " (layout::ago(state.succeeded_at, now, zone)) }
                 @else { " not reloaded yet" }
             },
         };
