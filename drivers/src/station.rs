@@ -234,17 +234,25 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
         self.forward().await
     }
 
-    /// Moves bytes, orders and time until the connection is over (`Continue`) or the shutdown comes.
+    /// Moves bytes, orders and time until the connection is over (`Continue`) or the shutdown comes. A clock that
+    /// was set back ends it: a session's waits are measured by the clock that it began with.
     async fn converse(&mut self, wire: &mut Wire) -> ControlFlow<()> {
+        let mut last = self.now();
         loop {
             self.forward().await?;
+            let now = self.now();
+            if now < last {
+                info!(station = %self.id, "the clock was set back: the session begins anew");
+                return ControlFlow::Continue(());
+            }
+            last = now;
             if self.head.wants_disconnect() {
                 return ControlFlow::Continue(());
             }
             if wire.sending.is_empty() {
                 self.make_ready(&mut wire.sending);
             }
-            let wake = self.head.poll_timeout().map(|at| at.since(self.now()));
+            let wake = self.head.poll_timeout().map(|at| at.since(now));
             tokio::select! {
                 biased;
                 // Cancel-safe: it only reads the token.
