@@ -23,6 +23,7 @@ use gondola::run::reload::{ORDERS_MAX, ReloadOrder, Reloads};
 use gondola::run::telemetry::Telemetry;
 use gondola::run::{System, tls};
 use gondola::template::Templates;
+use gondola_protocol::Moment;
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
@@ -34,6 +35,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone)]
 enum Answer {
     Text(String),
+    /// One text, and from then on another.
+    Then(String, String),
     Status(StatusCode),
     /// The beginning, and the rest when it is told.
     Halves(String, Arc<Notify>, String),
@@ -42,9 +45,14 @@ enum Answer {
 }
 
 async fn answer(State(next): State<Arc<Mutex<Answer>>>) -> Response {
-    let next = next.lock().unwrap().clone();
+    let mut kept = next.lock().unwrap();
+    let next = kept.clone();
+    if let Answer::Then(_, later) = &next {
+        *kept = Answer::Text(later.clone());
+    }
+    drop(kept);
     match next {
-        Answer::Text(text) => text.into_response(),
+        Answer::Text(text) | Answer::Then(text, _) => text.into_response(),
         Answer::Status(status) => status.into_response(),
         Answer::Halves(first, told, second) => {
             let second = stream::once(async move {
@@ -126,6 +134,11 @@ struct Site {
 impl Site {
     /// Starts a store whose first reload gets this answer.
     async fn open(first: Answer) -> Self {
+        Self::open_at(first, Clock::start(), "").await
+    }
+
+    /// A site at some time of its clock, whose reload has these further keys.
+    async fn open_at(first: Answer, clock: Clock, keys: &str) -> Self {
         let (log, logging) = Log::listen();
         let dir = tempfile::tempdir().unwrap();
         let (next, tasks) = (Arc::new(Mutex::new(first)), TaskTracker::new());
@@ -143,7 +156,7 @@ impl Site {
             socket.local_addr().unwrap()
         );
         let config = Config::parse(&config, "gondola.toml").unwrap();
-        let (clock, templates) = (Clock::start(), Arc::new(Templates::embedded()));
+        let templates = Arc::new(Templates::embedded());
         let system = System::start(&config, templates, clock, &Telemetry::silent()).await.unwrap();
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let site = Self {
@@ -159,7 +172,7 @@ impl Site {
             _logging: logging,
         };
         let reload: ReloadConfig =
-            toml::from_str(&format!("url = '{}'\nfacets = ['base']\ntimeout = '500ms'", site.url)).unwrap();
+            toml::from_str(&format!("url = '{}'\nfacets = ['base']\ntimeout = '500ms'\n{keys}", site.url)).unwrap();
         let reloads = Reloads::new(tls::client(None).unwrap(), clock);
         let spool = site.dir.path().to_owned();
         let reloads = reloads.of_store(site.system.stores[0].clone(), &reload, TimeZone::UTC, spool);
@@ -234,6 +247,19 @@ async fn a_doubtful_snapshot_changes_nothing_and_the_next_good_one_applies() {
     site.order(Answer::Text(newer)).await;
     site.applied().await;
     assert_eq!(site.price("1").await.as_deref(), Some("9.00"));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn timed_full_reload() {
+    // Half a second before the time of the day.
+    let clock = Clock::starting_at(Moment::from_secs(1_795_145_400) - Duration::from_millis(500));
+    let [first, daily] = [snapshot(1, &[row(1, 1, "1.00"), row(2, 1, "2.00")]), snapshot(2, &[row(1, 2, "1.50")])];
+    let mut site = Site::open_at(Answer::Then(first, daily), clock, "at = '03:30'\njitter = '0s'").await;
+    assert_eq!(site.applied().await, "INFO reloaded store=hz-001 facet=base rows=2 invalid=0");
+    site.log.line("INFO reloaded store=hz-001 facet=base rows=1 invalid=0", 1).await;
+    assert_eq!(site.price("1").await.as_deref(), Some("1.50"));
+    assert_eq!(site.price("2").await, None, "what it does not name is no more");
     site.close().await;
 }
 

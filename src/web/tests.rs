@@ -1,6 +1,7 @@
 //! The web over real HTTP, on running stores.
 
 mod shop;
+mod sources;
 
 use std::sync::Arc;
 use std::time::Duration;
