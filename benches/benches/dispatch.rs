@@ -11,6 +11,8 @@
 //! run in this process, so what they cost is in the figures. Journal, view and pictures are on disk, in a temporary
 //! directory; pictures are drawn, a hundred labels to a product.
 
+#![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
