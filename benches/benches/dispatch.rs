@@ -11,6 +11,8 @@
 //! run in this process, so what they cost is in the figures. Journal, view and pictures are on disk, in a temporary
 //! directory; pictures are drawn, a hundred labels to a product.
 
+#![expect(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +34,7 @@ use gondola_protocol::message::{CheckIn, Downlink, Frame, Reason, Status, Transf
 use gondola_protocol::{Edition, LabelId, Millivolts, Moment, Panel, Planes, SequenceNumber, SessionId, StationId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// Base stations.
 const STATIONS: usize = 100;
@@ -56,6 +59,8 @@ struct Air {
     delivered: AtomicUsize,
     /// Whether station 0 reads.
     stalled: AtomicBool,
+    /// Closed once every label is registered: the controller remembers only so many that it does not know.
+    opens: Semaphore,
 }
 
 fn main() {
@@ -78,6 +83,7 @@ async fn bench(labels: usize) {
         arrived_us: (0..labels).map(|_| AtomicU64::new(0)).collect(),
         delivered: AtomicUsize::new(0),
         stalled: AtomicBool::new(false),
+        opens: Semaphore::new(0),
     });
     let addresses = stations(&air, labels).await;
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -88,6 +94,7 @@ async fn bench(labels: usize) {
     let before = resident_mib();
     feed(&store, labels, 1).await;
     register(&store, labels).await;
+    air.opens.close();
     wave(&air, labels, 0).await;
     let bytes_per_label =
         before.zip(resident_mib()).map(|(before, after)| (after - before) * 1_048_576.0 / count(labels));
@@ -211,6 +218,8 @@ async fn stations(air: &Arc<Air>, labels: usize) -> Vec<SocketAddr> {
         let air = Arc::clone(air);
         #[expect(clippy::disallowed_methods, reason = "it ends with the process")]
         tokio::spawn(async move {
+            let opened = air.opens.acquire().await;
+            assert!(opened.is_err(), "it has no permits");
             while let Ok((stream, _)) = listener.accept().await {
                 // A connection that broke is made again.
                 let _ = Scripted::new(stream, Arc::clone(&air), number).serve(labels).await;
