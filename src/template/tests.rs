@@ -189,8 +189,8 @@ fn a_template_is_well_formed_and_bears_its_name() {
         ["tag.xml:1:11: `name` is `other`; expected the name of its file, `tag`"]
     );
     assert_eq!(
-        errors("<template name=\"tag\" panels=\"296x128\"/>", RULES),
-        ["tag.xml:1:22: `panels` is `296x128`; expected panels like `bwr-296x128`, or sizes like `400x300`"]
+        errors("<template name=\"tag\" panels=\"296\"/>", RULES),
+        ["tag.xml:1:22: `panels` is `296`; expected panels like `bwr-296x128`, or sizes like `400x300`"]
     );
 }
 

@@ -298,8 +298,9 @@ const BIND_PROBLEMS: &[(&str, &str)] = &[
     (r#"{"skus": ["9999"]}"#, "no source has told of sku 9999; pass \"allow_unknown\": true to bind it all the same"),
     (r#"{"skus": []}"#, "a label shows 1 to 8 products, not 0"),
     (
-        r#"{"skus": ["1101"], "template": "poster"}"#,
-        "template `poster` does not exist; there are no-price, promotion, standard",
+        r#"{"skus": ["1101"], "template": "billboard"}"#,
+        "template `billboard` does not exist; there are back-room, clearance, limited-time, member, no-price, \
+         not-for-sale, poster, promotion, sold-out, standard, strip",
     ),
     (r#"{"skus": "1101"}"#, "the body: `skus` is \"1101\"; expected an array"),
     (r#"{"skus": ["1 1"]}"#, "the body: `skus`: sku `1 1` is not 1 to 64 printable ASCII characters without spaces"),

@@ -48,7 +48,7 @@ const ELEMENTS: [(&str, &str); 10] = [
     (
         "text",
         r#"<box direction="column" padding="3 6" gap="2"><text size="28..14" lines="2" weight="bold" overflow="shrink">加州开心果 Pistachios</text>
-  <text size="12">12 px é ü ß € ㎡ ℃</text></box>"#,
+  <text size="12" shrink="0">é ü ß € ㎡ ℃</text></box>"#,
     ),
     (
         "price",

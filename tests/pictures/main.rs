@@ -103,7 +103,7 @@ fn every_template_looks_as_it_did() {
     }
     if writes() {
         let small = |planes: &&Planes| planes.panel().width() <= 400 && planes.panel().height() <= 400;
-        let some = drawn.values().flat_map(|pictures| pictures.iter().filter(small).take(9)).cloned();
+        let some = drawn.values().flat_map(|pictures| pictures.iter().filter(small).take(7)).cloned();
         gallery::write(&gallery::sheet(&some.collect::<Vec<Planes>>(), 1_800, 1), &shipped("gallery.png"));
         for (template, pictures) in drawn {
             gallery::write(&gallery::sheet(&pictures, 1_900, 2), &shown().join(format!("{template}.png")));
@@ -271,7 +271,7 @@ fn every_currency_and_length_of_price_has_room() {
         for price in ["0.50", "9.90", "99", "1299.00", "12999.00"] {
             for product in [pistachios(), reduced()] {
                 let product = ProductView { currency: currency.to_owned(), price: some(price), ..product };
-                for id in SOME_PANELS {
+                for id in ["bw-250x122", "bwr-296x128"] {
                     let findings = rendered(&label(market, product.clone()), id).findings;
                     assert_eq!(findings, [], "{price} {currency} on {id}");
                 }
