@@ -502,13 +502,13 @@ fn report(store: &StoreId, notice: &Notice) {
         }
         Notice::RefusedRow { .. } => "refused_row",
         Notice::Gap(_) => "gap",
+        // The reload's own task tells people of these.
+        Notice::Alert(alert) if alert.rule == Rule::ReloadFailed => return,
         Notice::Alert(alert) if alert.state == State::Cleared => {
             metrics::counter!("gondola_notices_total", "kind" => "alert_cleared").increment(1);
             tracing::info!(%store, "{notice}");
             return;
         }
-        // Its own task has told people of it.
-        Notice::Alert(alert) if alert.rule == Rule::ReloadFailed => return,
         Notice::Alert(_) => "alert",
         // The station's own task tells people of these.
         Notice::StationUp(_) | Notice::StationDown { .. } => return,

@@ -451,13 +451,26 @@ mod tests {
         assert_eq!(opened, ViewOpened { journal_sequence: Some(2), set_aside: None });
     }
 
+    /// The database itself, once sled's threads have let go of it.
+    fn database(path: &Path) -> sled::Db {
+        for _ in 0..RELEASE_WAITS_MAX {
+            match sled::open(path) {
+                Err(sled::Error::Io(error)) if error.to_string().starts_with("could not acquire lock") => {
+                    thread::sleep(RELEASE_WAIT);
+                }
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("{} stays locked", path.display());
+    }
+
     fn insert(path: &Path, key: &[u8], value: &[u8]) {
-        let db = sled::open(path).unwrap();
+        let db = database(path);
         db.open_tree(STATE_TREE).unwrap().insert(key, value).unwrap();
     }
 
     fn remove(path: &Path, key: &[u8]) {
-        let db = sled::open(path).unwrap();
+        let db = database(path);
         db.open_tree(STATE_TREE).unwrap().remove(key).unwrap();
     }
 
