@@ -112,7 +112,7 @@ fn a_template_with_an_unknown_element() {
     assert_eq!(
         told,
         [format!(
-            "{}/plain.xml:3:5: unknown element `txt`; expected one of box, text, price, barcode, rule, badge",
+            "{}/plain.xml:3:5: unknown element `txt`; expected one of box, text, price, barcode, qrcode, datamatrix, image, rule, badge",
             folder.path().display()
         )]
     );

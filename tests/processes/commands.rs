@@ -28,6 +28,9 @@ async fn render_writes_the_picture_and_the_planes_whose_digest_it_prints() {
     }
 }
 
+/// Ten templates on twelve panels, and the poster on four.
+const PICTURES_PER_PRODUCT: usize = 124;
+
 #[tokio::test]
 async fn check_draws_every_product_of_a_catalog() {
     let dir = tempfile::tempdir().unwrap();
@@ -35,8 +38,7 @@ async fn check_draws_every_product_of_a_catalog() {
     let products = fs::read_to_string(&catalog).unwrap().lines().count() - 2;
     let ended = Process::gondola(&["check", "--catalog", &catalog], dir.path()).await;
     let report: Value = serde_json::from_str(&ended.output).unwrap();
-    // On two panels.
-    assert_eq!(report["pictures"], 2 * products, "{report}");
+    assert_eq!(report["pictures"], PICTURES_PER_PRODUCT * products, "{report}");
     assert_eq!(report["findings"], Value::Array(Vec::new()), "{report}");
     ended.expect(0);
 }
@@ -133,6 +135,6 @@ async fn events_become_a_snapshot_with_their_promotions() {
     let import = ["catalog", "import", &events, "--output", &snapshot];
     let report = Process::gondola(&import, dir.path()).await.json(0);
     let checked = Process::gondola(&["check", "--catalog", &snapshot], dir.path()).await.json(0);
-    assert_eq!(checked["pictures"].as_u64(), report["rows"].as_u64().map(|rows| 2 * rows));
+    assert_eq!(checked["pictures"].as_u64(), report["rows"].as_u64().map(|rows| PICTURES_PER_PRODUCT as u64 * rows));
     assert!(fs::read_to_string(&snapshot).unwrap().contains("\"promotion_id\""));
 }
