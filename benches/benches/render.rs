@@ -1,6 +1,8 @@
 //! A price change from the catalog's view to packed planes: view, scene, layout, pixels; warm, with a cold QR
 //! code, and beside `resvg` drawing an SVG of the same design that is parsed anew for each label.
 
+#![expect(clippy::print_stdout, reason = "a benchmark's figures")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 

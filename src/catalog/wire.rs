@@ -253,16 +253,16 @@ impl Parsed {
     }
 
     fn read_fields(&mut self, facet: Facet, place: Place, fields: Fields<'_>) {
-        let (known, read): (&[&str], fn(Fields<'_>) -> Result<Row, Problem>) = match facet {
+        let (known, row) = match facet {
             Facet::Base => return self.read_base(place, fields),
             Facet::Promotion => return self.read_promotion(facet, place, fields, ""),
             Facet::Assortment => return self.read_assortment(place, fields),
-            Facet::Stock => (STOCK_FIELDS, stock_row),
-            Facet::Returns => (RETURNS_FIELDS, returns_row),
-            Facet::Rating => (RATING_FIELDS, rating_row),
+            Facet::Stock => (STOCK_FIELDS, stock_row(fields)),
+            Facet::Returns => (RETURNS_FIELDS, returns_row(fields)),
+            Facet::Rating => (RATING_FIELDS, rating_row(fields)),
         };
         fields.note_unknown(known, "", &mut self.unknown_fields);
-        self.keep(facet, place, fields, read(fields));
+        self.keep(facet, place, fields, row);
     }
 
     /// Keeps a row, or why it is none.

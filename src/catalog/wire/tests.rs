@@ -331,14 +331,7 @@ fn every_kind_of_promotion_is_read() {
 }
 
 #[test]
-fn a_bad_promotion_is_told_in_one_sentence() {
-    const INSTANT: &str = "expected an RFC 3339 instant since 1970 with offset such as \"2026-11-25T00:00:00+08:00\"";
-    const SKUS: &str =
-        "expected an array of at most 50000 skus, each 1 to 64 printable ASCII characters without spaces";
-    const KINDS: &str =
-        "expected one of special_price, percent_off, member_price, limited_time, store_exclusive, text_only";
-    check_promotion("kind", json!("free"), &format!("`kind` is the text \"free\"; {KINDS}"));
-    check_promotion("kind", Value::Null, &format!("`kind` is missing; {KINDS}"));
+fn a_field_that_a_kind_of_promotion_does_not_have_is_told_in_one_sentence() {
     check_promotion(
         "percent",
         json!("20"),
@@ -374,6 +367,17 @@ fn a_bad_promotion_is_told_in_one_sentence() {
         json!("all"),
         "`audience` is the text \"all\"; expected member, or nothing, for kind member_price",
     );
+}
+
+#[test]
+fn a_bad_promotion_is_told_in_one_sentence() {
+    const INSTANT: &str = "expected an RFC 3339 instant since 1970 with offset such as \"2026-11-25T00:00:00+08:00\"";
+    const SKUS: &str =
+        "expected an array of at most 50000 skus, each 1 to 64 printable ASCII characters without spaces";
+    const KINDS: &str =
+        "expected one of special_price, percent_off, member_price, limited_time, store_exclusive, text_only";
+    check_promotion("kind", json!("free"), &format!("`kind` is the text \"free\"; {KINDS}"));
+    check_promotion("kind", Value::Null, &format!("`kind` is missing; {KINDS}"));
     check_promotion("audience", json!("vip"), "`audience` is the text \"vip\"; expected one of all, member");
     check_promotion("channel", json!("app"), "`channel` is the text \"app\"; expected one of store, online, both");
     check_promotion(

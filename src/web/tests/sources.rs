@@ -70,6 +70,16 @@ async fn rows_are_taken_with_a_result_for_each() {
             ("4", "invalid", Some(5), "sku `4`: `price` is 1.234; expected at most 2 decimals, as CNY has"),
         ],
     );
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn prices_and_other_changes_are_taken_with_a_result_for_each() {
+    let site = Site::start().await;
+    let put = async |path: &str, items: Value| site.send(Method::PUT, path, json!({ "items": items })).await;
+    let sale = json!({"promotion_id": "P", "revision": 1, "skus": ["1"], "kind": "percent_off", "percent": "20",
+        "start": "2026-11-01T00:00:00+08:00", "end": "2026-12-01T00:00:00+08:00", "text": "特价"});
+    put("/products", json!([{"sku": "1", "revision": 5, "name": "一", "price": "10.00", "promotions": [sale]}])).await;
     let results = put(
         "/prices",
         json!([
