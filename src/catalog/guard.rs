@@ -76,9 +76,9 @@ impl fmt::Display for Suspicion {
         match self {
             Self::Zero => f.write_str("the price would be 0"),
             Self::Up { from, to } => {
-                write!(f, "the price would go up from {from} to {to}: is the decimal point right?")
+                write!(f, "the price would go up from {from} to {to}, which may be a slip of the decimal point")
             }
-            Self::Down { from, to } => write!(f, "the price would go down from {from} to {to}: is that meant?"),
+            Self::Down { from, to } => write!(f, "the price would go down from {from} to {to}, which may be a slip"),
             Self::Wave { changed, of } => {
                 write!(f, "{changed} of {of} prices would have changed within {} minutes", WAVE_SPAN.as_secs() / 60)
             }
@@ -164,9 +164,14 @@ mod tests {
     fn slips_of_the_keyboard_are_held_and_sales_are_not() {
         let rules = GuardRules::default();
         check(rules, "59.90", "0", "the price would be 0");
-        check(rules, "59.90", "599.00", "the price would go up from 59.90 to 599.00: is the decimal point right?");
-        check(rules, "59.90", "5.99", "the price would go down from 59.90 to 5.99: is that meant?");
-        check(rules, "100", "29.99", "the price would go down from 100 to 29.99: is that meant?");
+        check(
+            rules,
+            "59.90",
+            "599.00",
+            "the price would go up from 59.90 to 599.00, which may be a slip of the decimal point",
+        );
+        check(rules, "59.90", "5.99", "the price would go down from 59.90 to 5.99, which may be a slip");
+        check(rules, "100", "29.99", "the price would go down from 100 to 29.99, which may be a slip");
         check(rules, "100", "30", "");
         check(rules, "59.90", "598.99", "");
         check(rules, "0", "5", "");
@@ -184,7 +189,7 @@ mod tests {
             GuardRules { down_percent: 20, ..off },
             "100",
             "79",
-            "the price would go down from 100 to 79: is that meant?",
+            "the price would go down from 100 to 79, which may be a slip",
         );
     }
 

@@ -383,7 +383,7 @@ fn a_held_change_stays_off_the_shelf_until_it_is_approved() {
             assert_eq!(shelf.unwrap().to_string(), "10.00");
         }
     }
-    let reason = "the price would go up from 10.00 to 100.00: is the decimal point right?".to_owned();
+    let reason = "the price would go up from 10.00 to 100.00, which may be a slip of the decimal point".to_owned();
     assert_eq!(published, [(2, Some(reason)), (2, None)]);
     assert_eq!(controller.catalog().shelf_price(&sku(0), START).price.unwrap().to_string(), "100.00");
     let answers: Vec<String> =

@@ -101,7 +101,7 @@ async fn prices_and_other_changes_are_taken_with_a_result_for_each() {
                 "1",
                 "held",
                 Some(7),
-                "held until somebody approves it: the price would go up from 11.00 to 110.00: is the decimal point right?",
+                "held until somebody approves it: the price would go up from 11.00 to 110.00, which may be a slip of the decimal point",
             ),
             (
                 "9",
