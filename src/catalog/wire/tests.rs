@@ -279,6 +279,45 @@ fn a_bad_base_row_is_told_in_one_sentence() {
     );
 }
 
+#[test]
+fn every_field_of_a_base_row_is_told_in_one_sentence() {
+    const TEXT: &str = "expected a text of at most 512 characters without control characters";
+    let check_field = |field: &str, sentence: &str| {
+        let payload = format!(r#"{{"sku":"1101","revision":7,{field}}}"#);
+        check(Facet::Base, &payload, &format!("base row 1, sku `1101`: {sentence}"));
+    };
+    for name in ["name", "brand", "spec", "origin", "grade", "unit", "barcode", "category"] {
+        check_field(&format!(r#""{name}":7"#), &format!("`{name}` is the number 7; {TEXT}"));
+    }
+    check_field(r#""seq":"7""#, "`seq` is the text \"7\"; expected an integer from 0 to 9007199254740991");
+    check_field(
+        r#""content":{"amount":"1"}"#,
+        "`content.unit` is missing; expected one of g, kg, ml, l, cm, m, cm², m², piece",
+    );
+    check_field(
+        r#""content":{"unit":"g"}"#,
+        "`content.amount` is missing; expected an amount as a decimal string such as \"59.90\"",
+    );
+    check_field(
+        r#""attributes":["a"]"#,
+        "`attributes` is an array of 1 items; expected an object of at most 64 texts without control characters",
+    );
+    check_promotion("text", json!(7), &format!("`text` is the number 7; {TEXT}"));
+    check_promotion("deleted", json!(1), "`deleted` is the number 1; expected true or false");
+    check_promotion("seq", json!(-1), "`seq` is the number -1; expected an integer from 0 to 9007199254740991");
+    check_promotion(
+        "revision",
+        json!("3"),
+        "`revision` is the text \"3\"; expected an integer from 0 to 9007199254740991",
+    );
+    check(
+        Facet::Promotion,
+        r#"{"promotion_id":"a b","revision":1}"#,
+        "promotion row 1: `promotion_id` is the text \"a b\"; expected a promotion id of 1 to 64 printable ASCII characters \
+         without spaces",
+    );
+}
+
 /// Checks the sentence about the contract's promotion with one field replaced.
 #[track_caller]
 fn check_promotion(field: &str, value: Value, sentence: &str) {
