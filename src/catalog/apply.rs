@@ -110,7 +110,9 @@ impl Catalog {
             && !origin.replaces(row.revision, standing)
         {
             let stored = standing.mark.revision;
-            return Some(if row.revision < stored { Status::Regressed { stored } } else { Status::Unchanged });
+            // A snapshot is no worse for not knowing what came after it was asked for.
+            let is_behind = row.revision < stored && !origin.is_before(standing.mark.at);
+            return Some(if is_behind { Status::Regressed { stored } } else { Status::Unchanged });
         }
         if let Some(refusal) = self.refusal(row) {
             return Some(Status::Refused(refusal));

@@ -8,6 +8,10 @@ use gondola_protocol::Moment;
 /// A number that is missing for this long is a gap: brokers reorder by milliseconds.
 pub const MISSING_FOR: Duration = Duration::from_secs(5);
 
+/// A gap is told no sooner than this after the last one: a flood that comes out of order is one matter, and each
+/// telling costs the source a snapshot.
+pub const TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// Missing spans that are watched at once; more of them are a gap at once.
 const SPANS_MAX: usize = 64;
 
@@ -27,7 +31,9 @@ pub struct Sequence {
     next: Option<u64>,
     /// Spans of numbers that were passed over, and since when, in their order of arrival.
     missing: VecDeque<(u64, u64, Moment)>,
-    has_gap: bool,
+    /// Since when there is a gap for certain: the source counts anew, or too much is missing.
+    gap_since: Option<Moment>,
+    told_at: Option<Moment>,
 }
 
 impl Sequence {
@@ -37,12 +43,15 @@ impl Sequence {
             match self.next {
                 Some(next) if *number > next => {
                     self.missing.push_back((next, number - 1, now));
-                    self.has_gap |= self.missing.len() > SPANS_MAX;
+                    if self.missing.len() > SPANS_MAX {
+                        self.missing.clear();
+                        self.gap_since.get_or_insert(now);
+                    }
                     self.next = Some(number + 1);
                 }
                 Some(next) if *number < next => {
                     if !self.fill(*number) && news == News::Some {
-                        self.has_gap = true;
+                        self.gap_since.get_or_insert(now);
                         self.next = Some(number + 1);
                     }
                 }
@@ -60,21 +69,23 @@ impl Sequence {
         self.next = Some(self.next.map_or(number + 1, |next| next.max(number + 1)));
     }
 
-    /// When the oldest missing number becomes a gap.
+    /// When a gap is to be told.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.missing.front().map(|(_, _, since)| *since + MISSING_FOR)
+        let missing = self.missing.front().map(|(_, _, since)| *since + MISSING_FOR);
+        let at = [missing, self.gap_since].into_iter().flatten().min()?;
+        Some(self.told_at.map_or(at, |told| at.max(told + TOLD_EVERY)))
     }
 
-    /// Whether there is a gap at `now`. Each is told once: what was missing is given up.
+    /// Whether a gap is to be told at `now`. Each is told once: what was missing is given up.
     pub fn take_gap(&mut self, now: Moment) -> bool {
         let is_due = self.poll_timeout().is_some_and(|at| at <= now);
-        if is_due || self.has_gap {
+        if is_due {
             self.missing.clear();
-            self.has_gap = false;
-            return true;
+            self.gap_since = None;
+            self.told_at = Some(now);
         }
-        false
+        is_due
     }
 
     /// Takes a number out of the missing ones. Answers whether it was one of them.
@@ -139,14 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_watched_is_bounded() {
+    fn what_is_watched_is_bounded_and_a_flood_out_of_order_is_told_once_a_minute() {
         let mut sequence = Sequence::default();
-        for number in 0..1_000 {
-            sequence.note(Moment::ZERO, &[number * 2], News::Some);
-            if sequence.take_gap(Moment::ZERO) {
-                return assert_eq!(sequence.missing.len(), 0);
+        let mut told = Vec::new();
+        for second in 0..120 {
+            for number in 0..100 {
+                sequence.note(Moment::from_secs(second), &[(second * 100 + number) * 2], News::Some);
+                assert!(sequence.missing.len() <= SPANS_MAX);
+                told.extend(sequence.take_gap(Moment::from_secs(second)).then_some(second));
             }
         }
-        panic!("a thousand spans are no gap");
+        assert_eq!(told, [0, 60]);
+        assert_eq!(sequence.poll_timeout(), Some(Moment::from_secs(120)), "the last of them are not forgotten");
     }
 }
