@@ -18,6 +18,10 @@ word_enum! {
         ReloadFailed = "reload_failed",
         /// A source sends rows older than what is known.
         Regressed = "regressed",
+        /// What answers as a base station is another one, or cannot prove that it is ours.
+        Impostor = "impostor",
+        /// A base station that is not configured wants to come in.
+        Stranger = "stranger",
     }
 }
 

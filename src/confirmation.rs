@@ -77,7 +77,7 @@ fn proven_since(label: &Label, sku: &Sku, price: Option<&str>) -> Option<Moment>
     };
     let reported = label.reported.as_ref()?;
     let unproven = label.unproven.iter().map(|unproven| &unproven.content);
-    let sent = label.under_way.iter().filter(|under_way| under_way.digest().is_some());
+    let sent = label.transfer().into_iter().filter(|under_way| under_way.digest().is_some());
     let mut possible = unproven.chain(sent.map(|under_way| &under_way.content));
     let is_proven = reported.content.as_ref().is_some_and(shows);
     (is_proven && possible.all(shows)).then_some(reported.since)

@@ -5,34 +5,40 @@
 //! [`Controller::poll_timeout`] says when it wants to be woken. The shells in `run` and the virtual-time
 //! harness in `simulate` are loops around these.
 
+mod commands;
+mod desire;
+mod dispatch;
 mod evidence;
 pub mod jobs;
 pub mod message;
 mod requests;
 pub mod sources;
+mod strangers;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_drivers::head::{Outcome, Picture};
-use gondola_protocol::message::{Lane, Status as WireStatus};
-use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, TransferNumber};
+use gondola_drivers::head::Outcome;
+use gondola_protocol::message::{Action, Lane, Status as WireStatus};
+use gondola_protocol::{LabelId, Moment, StationId, TransferNumber};
 
 use crate::alert::Alerts;
 use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
 use crate::catalog::sku::Sku;
 use crate::fleet::Fleet;
-use crate::fleet::label::{Content, Desired, Label, Stage, UnderWay};
+use crate::fleet::ahead::Switch;
+use crate::fleet::label::Label;
 use crate::journal::entry::Entry;
-use crate::planner::{Need, Planner};
+use crate::planner::Planner;
 use crate::template::view::{LabelView, StoreView};
 use crate::template::{Scene, SceneError, Templates};
 use jobs::Jobs;
 use message::{Input, Notice, Output};
 use sources::Sources;
+use strangers::Strangers;
 use telling::Told;
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
@@ -65,13 +71,18 @@ enum Wake {
     Sweep,
 }
 
-/// Room that a transfer holds at a base station until its outcome, even if its label is gone by then.
+/// Room that a transfer or a command holds at a base station until its outcome, even if its label is gone by then.
 #[derive(Debug)]
 struct Booking {
     label: LabelId,
     station: StationId,
     bytes: usize,
+    /// What the label is told to do; none for a picture.
+    action: Option<Action>,
 }
+
+/// Switches of the store that are remembered: those of a day with one every half hour.
+const SWITCHES_MAX: usize = 48;
 
 /// One store.
 #[derive(Debug)]
@@ -86,7 +97,7 @@ pub struct Controller {
     wakes: BTreeSet<(Moment, Wake)>,
     /// Labels by the wake that waits for them: at most one each.
     label_wakes: BTreeMap<LabelId, Moment>,
-    /// Transfers that have no outcome yet.
+    /// Transfers and commands that have no outcome yet.
     transfers: BTreeMap<TransferNumber, Booking>,
     transfer_last: TransferNumber,
     /// Of those, the ones whose pictures are being made: at most [`RENDERS_MAX`].
@@ -95,9 +106,12 @@ pub struct Controller {
     turn: usize,
     /// The latest moment that was told.
     now: Moment,
+    /// How the newest switches of the store went: at most [`SWITCHES_MAX`].
+    switches: VecDeque<Switch>,
     sources: Sources,
     jobs: Jobs,
     alerts: Alerts,
+    strangers: Strangers,
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
     told: Told,
@@ -137,9 +151,11 @@ impl Controller {
             rendering: BTreeSet::new(),
             turn: 0,
             now,
+            switches: VecDeque::new(),
             sources: Sources::default(),
             jobs: Jobs::default(),
             alerts: Alerts::default(),
+            strangers: Strangers::default(),
             changed: BTreeSet::new(),
             told: Told::default(),
             appended: 0,
@@ -188,6 +204,7 @@ impl Controller {
             Input::ReloadEnded { facet, outcome } => self.handle_reload_ended(now, facet, outcome),
             Input::Request { ticket, request } => self.handle_request(now, ticket, request),
             Input::Station(station, event) => self.handle_station(now, station, event),
+            Input::TurnedAway(station) => self.turned_away(now, station),
             Input::Rendered { number, planes } => self.handle_rendered(now, number, planes),
             Input::Unsent(number) => {
                 self.rendering.remove(&number);
@@ -250,6 +267,7 @@ impl Controller {
         self.look_at_all();
         self.look_at_states(now);
         self.forgive_sources(now);
+        self.forget_strangers(now);
     }
 
     /// Looks at every label anew: at start, after the templates changed, and on a period.
@@ -296,7 +314,12 @@ impl Controller {
         self.planner.waiting()
     }
 
-    /// Transfers that have no outcome yet.
+    /// How the newest switches of the store went, oldest first.
+    pub fn switches(&self) -> impl Iterator<Item = &Switch> {
+        self.switches.iter()
+    }
+
+    /// Transfers and commands that have no outcome yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.transfers.len()
@@ -369,8 +392,10 @@ impl Controller {
         self.settle_catalog();
         for (label, lane) in std::mem::take(&mut self.dirty) {
             self.set_desired(now, label, lane);
+            self.set_upcoming(now, label);
             self.queue(now, label);
         }
+        self.tell_switches();
         self.plan(now);
         self.tell(now);
     }
@@ -425,187 +450,5 @@ impl Controller {
             None => self.templates.select(&view, label.panel),
         };
         self.templates.scene(template, &view, label.panel).map(Some)
-    }
-
-    /// Compares what a label should show with what it was last meant to show.
-    fn set_desired(&mut self, now: Moment, id: LabelId, lane: Lane) -> Option<Scene> {
-        let label = self.fleet.label(id)?;
-        let scene = match self.scene(label, now) {
-            Ok(scene) => scene,
-            Err(error) => {
-                self.set_fault(id, error.to_string());
-                return None;
-            }
-        };
-        let skus = label.binding.as_ref().map_or(&[][..], |binding| &binding.skus);
-        let shown = skus.iter().map(|sku| self.catalog.shown(sku, now)).collect();
-        let label = self.fleet.label_mut(id)?;
-        let Some(scene) = scene else {
-            label.desired = None;
-            self.cancel(id);
-            return None;
-        };
-        match &mut label.desired {
-            Some(desired) if desired.content.key == scene.key() => desired.content.shown = shown,
-            _ => {
-                let edition = label.next_edition(now);
-                let content = Content { key: scene.key(), shown };
-                let template = scene.template().to_owned();
-                label.desired = Some(Desired { content, edition, digest: None, template, since: now, lane });
-                label.cool_down = None;
-                self.cancel(id);
-                self.changed.insert(id);
-            }
-        }
-        self.forgive(id);
-        Some(scene)
-    }
-
-    /// A label that agrees has no fault any more, whatever the fault was.
-    fn forgive(&mut self, id: LabelId) {
-        if let Some(label) = self.fleet.label_mut(id).filter(|label| label.is_in_sync()) {
-            label.refusals = 0;
-            if label.fault.take().is_some() {
-                self.changed.insert(id);
-            }
-        }
-    }
-
-    /// Tells the base station to drop a label's transfer, which a newer picture has overtaken.
-    fn cancel(&mut self, id: LabelId) {
-        let Some(under_way) = self.fleet.label_mut(id).and_then(|label| label.under_way.as_mut()) else { return };
-        if let Stage::Sent { digest } = under_way.stage {
-            under_way.stage = Stage::Cancelling { digest };
-            self.outputs.push_back(Output::Cancel(under_way.station.clone(), under_way.number));
-        }
-    }
-
-    /// Puts a label in line, takes it out, or arranges to look at it later.
-    fn queue(&mut self, now: Moment, id: LabelId) {
-        let Some(label) = self.fleet.label(id) else {
-            self.wake_for(id, None);
-            return self.planner.leave(id);
-        };
-        let need = Need::of(label, now);
-        match need {
-            Need::Nothing | Need::Patience(_) => self.planner.leave(id),
-            Need::Transfer => match (self.fleet.station_for(label), &label.desired) {
-                (Some(station), Some(desired)) => {
-                    self.planner.enter(id, desired.lane, desired.since, &station.id);
-                }
-                // Nobody hears it: its next check-in looks again.
-                _ => self.planner.leave(id),
-            },
-        }
-        self.wake_for(id, if let Need::Patience(until) = need { Some(until) } else { None });
-    }
-
-    /// Asks to be woken for a label then, or not at all, in place of what was asked before.
-    fn wake_for(&mut self, id: LabelId, at: Option<Moment>) {
-        let before = match at {
-            Some(at) => self.label_wakes.insert(id, at),
-            None => self.label_wakes.remove(&id),
-        };
-        if let Some(before) = before {
-            self.wakes.remove(&(before, Wake::Label(id)));
-        }
-        self.wakes.extend(at.map(|at| (at, Wake::Label(id))));
-    }
-
-    /// Starts transfers as far as the base stations have room.
-    fn plan(&mut self, now: Moment) {
-        if self.planner.waiting() == 0 {
-            return;
-        }
-        let mut stations: Vec<StationId> = self.fleet.stations().map(|station| station.id.clone()).collect();
-        if !stations.is_empty() {
-            self.turn = (self.turn + 1) % stations.len();
-            stations.rotate_left(self.turn);
-        }
-        for station in stations {
-            while let Some(label) = self.planner.first(&station) {
-                if !self.start_transfer(now, &station, label) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Starts the transfer of a label's desired picture. Answers whether the line may move on.
-    fn start_transfer(&mut self, now: Moment, station_id: &StationId, id: LabelId) -> bool {
-        let Some(bytes) = self.fleet.label(id).map(|label| label.panel.picture_bytes()) else {
-            self.planner.leave(id);
-            return true;
-        };
-        let has_room = self.fleet.station_mut(station_id).is_some_and(|station| station.has_room(bytes));
-        if !has_room || self.rendering.len() >= RENDERS_MAX {
-            return false;
-        }
-        self.planner.leave(id);
-        let Some(scene) = self.set_desired(now, id, Lane::Routine) else { return true };
-        let number = TransferNumber(self.transfer_last.0.wrapping_add(1));
-        let Some(label) = self.fleet.label_mut(id) else { return true };
-        let Some(desired) = &label.desired else { return true };
-        label.under_way = Some(UnderWay {
-            number,
-            station: station_id.clone(),
-            edition: desired.edition,
-            content: desired.content.clone(),
-            base: None,
-            stage: Stage::Rendering,
-        });
-        label.carrier = Some(station_id.clone());
-        if let Some(station) = self.fleet.station_mut(station_id) {
-            station.reserve(bytes);
-        }
-        self.transfer_last = number;
-        self.transfers.insert(number, Booking { label: id, station: station_id.clone(), bytes });
-        self.rendering.insert(number);
-        self.outputs.push_back(Output::Render { number, scene });
-        true
-    }
-
-    /// A picture was made: it goes to its base station, unless the glass is proven to show it already or a
-    /// newer one is wanted by now.
-    fn handle_rendered(&mut self, now: Moment, number: TransferNumber, planes: Planes) {
-        self.rendering.remove(&number);
-        let Some(id) = self.transfers.get(&number).map(|booking| booking.label) else { return };
-        if let Some(label) = self.fleet.label_mut(id)
-            && let Some((station, picture, base)) = label.dispatch(now, number, planes)
-        {
-            self.outputs.push_back(Output::Send(station, picture, base));
-        } else {
-            self.end_transfer(number);
-            self.look_again(id, Lane::Routine);
-        }
-        self.changed.insert(id);
-    }
-}
-
-impl Label {
-    /// Sends a picture on its way, if it is still the one to show and the glass is not proven to show it: with the
-    /// digest of the picture against which it may be sent as a difference.
-    fn dispatch(
-        &mut self,
-        now: Moment,
-        number: TransferNumber,
-        planes: Planes,
-    ) -> Option<(StationId, Picture, Option<Digest>)> {
-        let under_way = self.under_way.as_ref().filter(|under_way| under_way.number == number)?;
-        let (edition, key) = (under_way.edition, under_way.content.key);
-        let wanted = |desired: &&mut Desired| (desired.edition, desired.content.key) == (edition, key);
-        let desired = self.desired.as_mut().filter(wanted)?;
-        let (digest, lane) = (planes.digest(), desired.lane);
-        desired.digest = Some(digest);
-        if self.is_in_sync() {
-            return None;
-        }
-        let base = self.base();
-        let under_way = self.under_way.as_mut()?;
-        under_way.stage = Stage::Sent { digest };
-        under_way.base = base;
-        self.sent_at = Some(now);
-        let picture = Picture { number, label: self.id, edition, lane, planes, held: None };
-        Some((under_way.station.clone(), picture, base))
     }
 }

@@ -75,6 +75,10 @@
 //! - **There is no clock** outside `run::clock`, **no sled** outside `storage`, **no decision** in `run`, and
 //!   **no state** in `web`. Tests in `tests/workspace.rs` hold the edges.
 //!
+//! The same holds one step ahead: a picture that promotions will bring within two hours is *upcoming*; a label's word on
+//! what it *keeps* is compared with it, and the difference is sent ahead or told to be forgotten. At its instant the
+//! upcoming picture becomes the desired one, and a label that keeps it shows it by itself.
+//!
 //! The same core runs in production and in virtual time: `simulate::harness` is `run::store` with a loop in
 //! place of the sockets, and an hour of a shop takes it about a second.
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use gondola_protocol::message::Lane;
 use gondola_protocol::{LabelId, Moment, StationId};
 
-use crate::fleet::label::Label;
+use crate::fleet::ahead::SlotNeed;
+use crate::fleet::label::{CommandState, Label, Unproven};
 
 /// What a label needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,23 +18,52 @@ pub enum Need {
     Nothing,
     /// To be looked at again then, unless evidence comes first.
     Patience(Moment),
-    /// A transfer, as soon as a base station has room.
+    /// To be told something that waits.
+    Command,
+    /// A transfer of its desired picture.
     Transfer,
+    /// A transfer of its upcoming picture, to be kept.
+    Stage,
+    /// To forget the picture that it keeps.
+    Drop,
 }
 
 impl Need {
-    /// What `label` needs at `now`.
+    /// What `label` needs at `now`, as soon as a base station has room.
     #[must_use]
     pub fn of(label: &Label, now: Moment) -> Self {
-        let Some(desired) = &label.desired else { return Self::Nothing };
-        if label.under_way.is_some() || label.is_in_sync() {
+        if label.command.as_ref().is_some_and(|command| command.state == CommandState::Waiting) {
+            return Self::Command;
+        }
+        if label.under_way.is_some() {
             return Self::Nothing;
         }
-        let proof = label.unproven.as_ref().filter(|unproven| unproven.edition == desired.edition);
+        let wrong = label.desired.as_ref().filter(|_| !label.is_in_sync());
+        let need = match (wrong, label.slot_need(now)) {
+            (Some(_), _) => Self::Transfer,
+            (None, SlotNeed::Stage) => Self::Stage,
+            (None, SlotNeed::Drop) => Self::Drop,
+            (None, SlotNeed::Nothing) => return Self::Nothing,
+        };
+        let is_awaited = |unproven: &&Unproven| wrong.is_some_and(|desired| desired.edition == unproven.edition);
+        let proof = label.unproven.as_ref().filter(is_awaited);
         let waits = [proof.map(|unproven| unproven.until), label.cool_down.map(|cool_down| cool_down.until())];
         match waits.into_iter().flatten().max() {
             Some(until) if until > now => Self::Patience(until),
-            _ => Self::Transfer,
+            _ => need,
+        }
+    }
+
+    /// Where a label with this need stands in line: its lane, and since when it is wanted. None where it needs no room.
+    #[must_use]
+    pub fn place(self, label: &Label) -> Option<(Lane, Moment)> {
+        match self {
+            Self::Nothing | Self::Patience(_) => None,
+            Self::Command => label.command.as_ref().map(|command| (Lane::Interactive, command.asked_at)),
+            Self::Transfer => label.desired.as_ref().map(|desired| (desired.lane, desired.since)),
+            // The nearest instant first.
+            Self::Stage => label.upcoming.as_ref().map(|upcoming| (Lane::Routine, upcoming.activate_at())),
+            Self::Drop => label.kept.as_ref().map(|kept| (Lane::Price, kept.slot.activate_at)),
         }
     }
 }

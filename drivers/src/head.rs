@@ -90,6 +90,8 @@ pub struct Picture {
     /// What it is proven to show, so that only the difference need be sent; none when that is not known, or when
     /// it has refused a difference.
     pub held: Option<Planes>,
+    /// Encodings that the label decodes, a bit each as in [`Welcome::encodings`]; all where it has not said.
+    pub encodings: u8,
 }
 
 /// Where a picture that is sent ahead waits, and for what.
@@ -535,7 +537,8 @@ impl Head {
     /// Packs a picture that is in flight into the batch.
     fn pack(&mut self, now: Moment, picture: &Picture, ahead: Option<Ahead>) {
         let open = self.open.as_mut().expect("a picture is packed in an open session");
-        let Some(packed) = encode::pack(&picture.planes, open.encodings(), picture.held.as_ref()) else {
+        let Some(packed) = encode::pack(&picture.planes, open.encodings() & picture.encodings, picture.held.as_ref())
+        else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };
         let encoding = packed.encoding;

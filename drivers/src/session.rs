@@ -92,7 +92,8 @@ impl DownReason {
     }
 
     /// Whether somebody is there, but not the station that we are to drive.
-    pub(crate) const fn is_impostor(&self) -> bool {
+    #[must_use]
+    pub const fn is_impostor(&self) -> bool {
         matches!(
             self,
             Self::WrongStation { .. } | Self::Forged | Self::Refused(Refusal::WrongKey | Refusal::KeyRequired)

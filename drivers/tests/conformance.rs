@@ -309,6 +309,7 @@ fn picture(number: u32) -> Picture {
         lane: Lane::Price,
         planes,
         held: None,
+        encodings: u8::MAX,
     }
 }
 
@@ -480,6 +481,7 @@ async fn a_stranger_that_comes_in_is_turned_away_and_counted() {
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let reception = Reception::open("127.0.0.1:0", None, &tracker, shutdown.clone()).await.unwrap();
     let _expected = reception.expect("back".parse().unwrap());
+    let mut turned_away = reception.turned_away();
     let mut config = BaseStationConfig::listening(front(), loopback());
     (config.listen, config.dial) = (None, Some(reception.address().to_string()));
     let serving = Serving::bind(config_of(Shop::new(Over::DialIn), config)).await.unwrap();
@@ -491,6 +493,7 @@ async fn a_stranger_that_comes_in_is_turned_away_and_counted() {
         }
     };
     timeout(PATIENCE, counted).await.expect("it is counted, each time");
+    assert_eq!(turned_away.try_recv(), Ok(front()), "and whoever watches the port is told");
     shutdown.cancel();
     tracker.close();
     timeout(PATIENCE, tracker.wait()).await.expect("every task ends");

@@ -200,7 +200,15 @@ impl Run {
         let byte = u8::try_from(edition % 251).unwrap();
         let planes = Planes::new(panel(), vec![byte; panel().picture_bytes()]).unwrap();
         let lane = Lane::ALL[usize::try_from(self.dice.below(3)).unwrap()];
-        let picture = Picture { number, label: LabelId(label), edition: Edition(edition), lane, planes, held: None };
+        let picture = Picture {
+            number,
+            label: LabelId(label),
+            edition: Edition(edition),
+            lane,
+            planes,
+            held: None,
+            encodings: u8::MAX,
+        };
         let submitted = if is_ahead {
             let activate_at = self.now + Duration::from_millis(self.dice.below(20_000));
             self.head.stage(self.now, picture, Ahead { slot: 1, activate_at })

@@ -164,7 +164,8 @@ impl Store {
             while let Some(label) = labels.pop() {
                 let number = TransferNumber(self.number);
                 let (edition, lane) = (Edition(5), Lane::Routine);
-                let picture = Picture { number, label, edition, lane, planes: self.picture.clone(), held: None };
+                let (planes, encodings) = (self.picture.clone(), u8::MAX);
+                let picture = Picture { number, label, edition, lane, planes, held: None, encodings };
                 if head.stage(self.now, picture, Ahead { slot: 1, activate_at: self.activate_at }).is_err() {
                     labels.push(label);
                     break;

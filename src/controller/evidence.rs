@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use gondola_drivers::head::{HeadEvent, Outcome};
-use gondola_protocol::message::{CheckIn, Lane, Reason, Status, Welcome};
+use gondola_protocol::message::{Action, CheckIn, Firmware, Lane, Reason, Slot, Status, Welcome};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumber};
 
 use super::message::Notice;
 use super::{Booking, Controller};
+use crate::alert::Rule;
+use crate::fleet::ahead::{Kept, SLOT};
 use crate::fleet::choice::FAILURES_MAX;
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel};
@@ -28,14 +30,35 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(30);
 const REFUSAL_WAIT_MAX: Duration = Duration::from_mins(30);
 
 /// Wait after a base station gave a transfer back unsent; its label's next check-in ends it.
-const SILENCE_WAIT: Duration = Duration::from_secs(5);
+pub(super) const SILENCE_WAIT: Duration = Duration::from_secs(5);
+
+/// A transfer or a command that is over.
+#[derive(Debug)]
+pub(super) struct Ended {
+    label: LabelId,
+    station: StationId,
+    /// What the label was told to do; none for a picture.
+    action: Option<Action>,
+    /// The picture; none for a command, and when the label is gone since.
+    sent: Option<UnderWay>,
+}
 
 impl Controller {
     pub(super) fn handle_station(&mut self, now: Moment, station: StationId, event: HeadEvent) {
         match event {
             HeadEvent::Up(welcome) => self.station_up(now, &station, &welcome),
-            HeadEvent::Down(reason) => self.station_down(now, &station, reason.to_string()),
-            HeadEvent::Room(_) | HeadEvent::Keeps { .. } | HeadEvent::Firmware(..) | HeadEvent::Clock(_) => {}
+            HeadEvent::Down(reason) => {
+                self.judge_station(now, &station, &reason);
+                self.station_down(now, &station, reason.to_string());
+            }
+            HeadEvent::Room(_) => {}
+            HeadEvent::Keeps { label, encodings, slots } => self.handle_kept(label, encodings, &slots),
+            HeadEvent::Firmware(label, name) => self.handle_firmware(label, &name),
+            HeadEvent::Clock(report) => {
+                if let Some(station) = self.fleet.station_mut(&station) {
+                    station.clock = Some(report);
+                }
+            }
             HeadEvent::CheckIn(check_in) => self.handle_check_in(now, &station, &check_in),
             HeadEvent::Present(label) => self.handle_presence(now, &station, label),
             HeadEvent::Outcome { number, outcome } => self.handle_outcome(now, number, outcome),
@@ -49,6 +72,7 @@ impl Controller {
         station.since = Some(now);
         station.away_because = None;
         self.look_at_all_heard_by(id);
+        self.clear(now, Rule::Impostor, id.as_str());
         self.notice(Notice::StationUp(id.clone()));
     }
 
@@ -109,6 +133,27 @@ impl Controller {
         }
         self.look_again(check_in.label, Lane::Routine);
         self.changed.insert(check_in.label);
+    }
+
+    /// A label said what it keeps for later, and what it can decode.
+    fn handle_kept(&mut self, id: LabelId, encodings: u8, slots: &[Slot]) {
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        label.encodings = encodings;
+        let said = slots.iter().find(|slot| slot.slot == SLOT).copied();
+        if label.kept.as_ref().map(|kept| kept.slot) == said {
+            return;
+        }
+        label.edition_last = label.edition_last.max(said.map_or(Edition(0), |slot| slot.edition));
+        label.kept = said.map(|slot| Box::new(Kept { slot, is_dropping: false }));
+        self.look_again(id, Lane::Routine);
+        self.changed.insert(id);
+    }
+
+    fn handle_firmware(&mut self, id: LabelId, name: &Firmware) {
+        if let Some(label) = self.fleet.label_mut(id) {
+            label.firmware_name = Some(name.as_str().into());
+            self.changed.insert(id);
+        }
     }
 
     fn note_unregistered(&mut self, now: Moment, station: &StationId, check_in: &CheckIn) {
@@ -173,15 +218,34 @@ impl Controller {
     }
 
     pub(super) fn handle_outcome(&mut self, now: Moment, number: TransferNumber, outcome: Outcome) {
-        let Some((id, Some(sent))) = self.end_transfer(number) else { return };
-        let Some(label) = self.fleet.label_mut(id) else { return };
-        if let Some(heard) = label.heard_by.get_mut(&sent.station) {
+        let Some(ended) = self.end_transfer(number) else { return };
+        let Ended { label: id, station, action, sent } = ended;
+        if let Some(heard) = self.fleet.label_mut(id).and_then(|label| label.heard_by.get_mut(&station)) {
             heard.count(outcome);
         }
+        match (action, sent) {
+            (Some(action), _) => self.handle_command_outcome(now, id, number, action, outcome),
+            (None, Some(sent)) => self.handle_picture_outcome(now, id, sent, outcome),
+            (None, None) => {}
+        }
+        self.look_again(id, Lane::Routine);
+        self.changed.insert(id);
+    }
+
+    fn handle_picture_outcome(&mut self, now: Moment, id: LabelId, sent: UnderWay, outcome: Outcome) {
+        let Some(label) = self.fleet.label_mut(id) else { return };
         match outcome {
+            Outcome::Status(Status::Delivered) if sent.activate_at.is_some() => label.note_staged(sent),
             Outcome::Status(Status::Delivered) => {
                 label.acknowledged_at = Some(now);
                 label.doubt(sent, Doubt::Delivered, now + PROOF_WAIT);
+            }
+            Outcome::Status(Status::Staged) if sent.activate_at.is_some() => label.note_staged(sent),
+            // Its moment came while this was on its way.
+            Outcome::Status(Status::Staged) => label.doubt(sent, Doubt::Switching, now + PROOF_WAIT),
+            // The label may keep it: its next report tells.
+            Outcome::Lost if sent.activate_at.is_some() => {
+                label.cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
             }
             // The label may have taken it just before the base station went away, or take it still.
             Outcome::Lost => label.doubt(sent, Doubt::Lost, now + SILENCE_WAIT),
@@ -189,13 +253,7 @@ impl Controller {
             Outcome::Status(Status::NoRoom | Status::Expired) => {
                 label.cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
             }
-            Outcome::Status(Status::OlderEdition) => {
-                // A label that has said how far it is has been given a higher number already.
-                if label.desired.as_ref().is_some_and(|desired| desired.edition <= sent.edition) {
-                    label.renumber(now);
-                    label.refuse(now);
-                }
-            }
+            Outcome::Status(Status::OlderEdition) => label.was_older(now, &sent),
             // It holds another picture than it had proven: the whole one follows at once.
             Outcome::Status(Status::Undecodable) if sent.base.is_some() => label.refusals += 1,
             Outcome::Status(Status::Undecodable) => {
@@ -205,23 +263,21 @@ impl Controller {
                 self.refused(now, id, "its display is another than registered; remove it and register it anew");
             }
             Outcome::Status(Status::UnknownEncoding) => {
-                self.refused(now, id, "its base station cannot pass on this encoding; update the station's firmware");
+                self.refused(now, id, "it and its base station decode nothing that we can send; update their firmware");
             }
-            // Nothing is staged or commanded yet.
-            Outcome::Status(Status::Staged | Status::Unsupported) => {}
+            Outcome::Status(Status::Unsupported) => label.cannot_keep(&sent),
         }
-        self.look_again(id, Lane::Routine);
-        self.changed.insert(id);
     }
 
-    /// Frees what a transfer held, and answers whose it was and what; none when its label is gone since.
-    pub(super) fn end_transfer(&mut self, number: TransferNumber) -> Option<(LabelId, Option<UnderWay>)> {
-        let Booking { label: id, station, bytes } = self.transfers.remove(&number)?;
+    /// Frees what a transfer or a command held, and answers whose it was and what.
+    pub(super) fn end_transfer(&mut self, number: TransferNumber) -> Option<Ended> {
+        let Booking { label: id, station, bytes, action } = self.transfers.remove(&number)?;
         if let Some(station) = self.fleet.station_mut(&station) {
             station.release(bytes);
         }
         let label = self.fleet.label_mut(id);
-        Some((id, label.and_then(|label| label.under_way.take_if(|under_way| under_way.number == number))))
+        let sent = label.and_then(|label| label.under_way.take_if(|under_way| under_way.number == number));
+        Some(Ended { label: id, station, action, sent })
     }
 
     fn refused(&mut self, now: Moment, id: LabelId, why: &str) {
@@ -254,6 +310,33 @@ impl Controller {
 }
 
 impl Label {
+    /// It keeps a picture that was sent ahead. One that it has shown already, because its moment had come, is as good:
+    /// either way it needs no second sending, and its next report tells.
+    fn note_staged(&mut self, sent: UnderWay) {
+        let Some((digest, activate_at)) = sent.digest().zip(sent.activate_at) else { return };
+        let slot = Slot { slot: SLOT, edition: sent.edition, digest, activate_at };
+        self.kept = Some(Box::new(Kept { slot, is_dropping: false }));
+    }
+
+    /// It has nowhere to keep pictures, or its station does not pass them on.
+    fn cannot_keep(&mut self, sent: &UnderWay) {
+        if let Some(upcoming) = self.upcoming.as_mut().filter(|upcoming| upcoming.desired.edition == sent.edition) {
+            upcoming.is_unsupported = true;
+        }
+    }
+
+    /// It holds a higher edition than the one sent. One that has said how far it is has been given a higher number
+    /// already.
+    fn was_older(&mut self, now: Moment, sent: &UnderWay) {
+        if sent.activate_at.is_some() {
+            self.upcoming = None;
+            self.refuse(now);
+        } else if self.desired.as_ref().is_some_and(|desired| desired.edition <= sent.edition) {
+            self.renumber(now);
+            self.refuse(now);
+        }
+    }
+
     /// A picture may have reached the label: until a proof comes, nobody knows what the glass shows.
     fn doubt(&mut self, sent: UnderWay, doubt: Doubt, until: Moment) {
         let Some(digest) = sent.digest() else { return };

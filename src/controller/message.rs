@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use gondola_drivers::head::{HeadEvent, Picture};
+use gondola_drivers::head::{Ahead, HeadEvent, Picture};
+use gondola_protocol::message::{Action, Lane};
 use gondola_protocol::{Digest, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber};
 
 use crate::alert::Alert;
@@ -13,8 +14,10 @@ use crate::catalog::sku::Sku;
 use crate::catalog::wire::{Facet, Row, RowKey};
 use crate::catalog::{Applied, SnapshotPart};
 use crate::confirmation::Confirmation;
+use crate::fleet::ahead::Switch;
 use crate::fleet::health::{Health, Problem};
 use crate::fleet::label::SKUS_MAX;
+use crate::instant;
 use crate::journal::entry::{Entry, Position};
 use crate::storage::ViewChange;
 use crate::template::Scene;
@@ -57,6 +60,8 @@ pub enum Input {
     },
     /// A base station's head has news.
     Station(StationId, HeadEvent),
+    /// A base station that is not configured came to our port, and was turned away.
+    TurnedAway(StationId),
     /// A picture was made.
     Rendered {
         /// For which transfer.
@@ -88,9 +93,28 @@ pub enum Output {
         /// What to draw.
         scene: Scene,
     },
-    /// Hand a picture to a base station, with the picture of this digest as the one that its label holds, where
-    /// that is still at hand.
-    Send(StationId, Picture, Option<Digest>),
+    /// Hand a picture to a base station.
+    Send {
+        /// Which one.
+        station: StationId,
+        /// The picture.
+        picture: Picture,
+        /// The digest of the picture that its label holds, to be sent along where it is still at hand.
+        base: Option<Digest>,
+        /// When the label is to show it; none for at once.
+        ahead: Option<Ahead>,
+    },
+    /// Let a base station tell labels to do something.
+    Command {
+        /// Which one.
+        station: StationId,
+        /// What they are to do.
+        action: Action,
+        /// How it waits.
+        lane: Lane,
+        /// Who, each under the number that gets an outcome.
+        labels: Vec<(TransferNumber, LabelId)>,
+    },
     /// Tell a base station that a transfer is no longer wanted.
     Cancel(StationId, TransferNumber),
     /// Acknowledge feed messages to the broker.
@@ -128,6 +152,13 @@ pub enum Request {
         id: HeldId,
         /// What the person says.
         verdict: Verdict,
+    },
+    /// Let labels do something: carried out once the base stations have room.
+    Command {
+        /// Who.
+        labels: Vec<LabelId>,
+        /// What.
+        action: Action,
     },
     /// Look at labels again, and send what differs.
     Push(PushOrder),
@@ -386,6 +417,8 @@ pub enum Notice {
     Gap(Facet),
     /// An alert begins, changes or ends.
     Alert(Alert),
+    /// A boundary of promotions changed what labels are to show.
+    Switched(Switch),
     /// A base station opened a session.
     StationUp(StationId),
     /// A base station went away.
@@ -419,6 +452,10 @@ impl fmt::Display for Notice {
             Self::RefusedRow { row, reason } => write!(f, "feed: {row} is refused: {reason}"),
             Self::Gap(facet) => write!(f, "feed: messages of {facet} are missing; the facet is reloaded"),
             Self::Alert(alert) => write!(f, "alert {} {}: {}", alert.id(), alert.state, alert.text),
+            Self::Switched(Switch { at, labels, staged, .. }) => {
+                let at = instant::utc(*at);
+                write!(f, "switch at {at}: {staged} of {labels} labels kept their new picture in time")
+            }
             Self::StationUp(station) => write!(f, "base station `{station}` is up"),
             Self::StationDown { station, reason } => write!(f, "base station `{station}` is away: {reason}"),
             Self::Dropped { station, reason } => write!(f, "base station `{station}`: {reason}"),

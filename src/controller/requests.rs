@@ -21,6 +21,10 @@ impl Controller {
                 let number = self.start_push(now, order);
                 self.reply(ticket, Answer::Started(number));
             }
+            Request::Command { labels, action } => match self.decide_command(now, &labels, action) {
+                Ok(()) => self.reply(ticket, Answer::Done),
+                Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
+            },
             Request::Reload { facets } => {
                 let number = self.start_reload(now, facets);
                 self.reply(ticket, Answer::Started(number));

@@ -87,7 +87,7 @@ impl Health {
             Self::InSync
         } else if now.since(wanted_since) >= STALE_AFTER {
             Self::Stale
-        } else if label.under_way.is_some() {
+        } else if label.transfer().is_some() {
             Self::InFlight
         } else if label.unproven.as_ref().is_some_and(|unproven| unproven.doubt != Doubt::Lost) {
             Self::Delivered

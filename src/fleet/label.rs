@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use gondola_protocol::message::Lane;
+use gondola_protocol::message::{Action, Lane, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
 
 use super::SeenLabel;
+use super::ahead::{Kept, Upcoming};
 use crate::catalog::sku::Sku;
 use crate::journal::entry::{Position, Shown};
 use crate::template::RenderKey;
@@ -85,6 +86,8 @@ pub enum Doubt {
     Overdue,
     /// Its base station went away with the picture.
     Lost,
+    /// It kept the picture, and its moment has come.
+    Switching,
 }
 
 /// A transfer that has no outcome yet.
@@ -102,6 +105,8 @@ pub struct UnderWay {
     pub base: Option<Digest>,
     /// How far it is.
     pub stage: Stage,
+    /// When the label is to show it; none for at once.
+    pub activate_at: Option<Moment>,
 }
 
 /// How far a transfer is.
@@ -118,6 +123,33 @@ pub enum Stage {
     Cancelling {
         /// Digest of its planes.
         digest: Digest,
+    },
+}
+
+/// Something that a label is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What.
+    pub action: Action,
+    /// When it was asked for.
+    pub asked_at: Moment,
+    /// What became of it.
+    pub state: CommandState,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandState {
+    /// It waits for room at a base station.
+    Waiting,
+    /// It is with a base station, under this number.
+    Sent(TransferNumber),
+    /// It is over.
+    Over {
+        /// When.
+        at: Moment,
+        /// The station's word; none if the station went away before it gave it.
+        status: Option<Status>,
     },
 }
 
@@ -168,8 +200,14 @@ pub struct Label {
     pub reported: Option<Reported>,
     /// A picture that it may show without having proven it.
     pub unproven: Option<Unproven>,
+    /// The picture that it should show from an instant on.
+    pub upcoming: Option<Box<Upcoming>>,
+    /// The picture that it keeps for later, by its own word.
+    pub kept: Option<Box<Kept>>,
     /// The transfer in progress.
     pub under_way: Option<UnderWay>,
+    /// The last thing that it was told to do.
+    pub command: Option<Box<Command>>,
     /// Why it is left alone.
     pub cool_down: Option<CoolDown>,
     /// Refusals in a row.
@@ -196,6 +234,10 @@ pub struct Label {
     pub temperature_c: Option<i8>,
     /// Firmware as the vendor counts it.
     pub firmware: Option<u16>,
+    /// Firmware by its name, where it was asked for.
+    pub firmware_name: Option<Box<str>>,
+    /// Encodings that it decodes, a bit each; all while it has not said.
+    pub encodings: u8,
     /// Highest edition ever given or heard.
     pub edition_last: Edition,
     /// Somebody wants its picture sent again, whatever the glass is proven to show: proven from this edition on.
@@ -212,7 +254,10 @@ impl Label {
             desired: None,
             reported: None,
             unproven: None,
+            upcoming: None,
+            kept: None,
             under_way: None,
+            command: None,
             cool_down: None,
             refusals: 0,
             fault: None,
@@ -226,6 +271,8 @@ impl Label {
             battery_mv: None,
             temperature_c: None,
             firmware: None,
+            firmware_name: None,
+            encodings: u8::MAX,
             edition_last: Edition(0),
             resend: None,
         }
@@ -234,12 +281,18 @@ impl Label {
     /// Whether the glass is proven to agree, and nothing is on its way that could change it.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
-        let is_sent = self.under_way.as_ref().is_some_and(|under_way| under_way.digest().is_some());
+        let is_sent = self.transfer().is_some_and(|under_way| under_way.digest().is_some());
         let edition = self.reported.as_ref().map_or(Edition(0), |reported| reported.edition);
         self.unproven.is_none()
             && !is_sent
             && self.resend.is_none_or(|resend| edition >= resend)
             && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
+    }
+
+    /// The transfer in progress, if its picture is to be shown at once.
+    #[must_use]
+    pub fn transfer(&self) -> Option<&UnderWay> {
+        self.under_way.as_ref().filter(|under_way| under_way.activate_at.is_none())
     }
 
     /// Whether the last proof is of the desired picture.
@@ -264,7 +317,9 @@ impl Label {
         let reported = self.reported.as_ref().filter(|reported| reported.digest == digest);
         let unproven = self.unproven.as_ref().filter(|unproven| unproven.digest == digest);
         let sent = self.under_way.as_ref().filter(|under_way| under_way.digest() == Some(digest));
+        let upcoming = self.upcoming.as_ref().map(|upcoming| &upcoming.desired);
         desired
+            .or_else(|| upcoming.filter(|upcoming| upcoming.digest == Some(digest)))
             .map(|desired| &desired.content)
             .or_else(|| unproven.map(|unproven| &unproven.content))
             .or_else(|| sent.map(|sent| &sent.content))
@@ -285,7 +340,8 @@ impl Label {
         let reported = self.reported.as_ref().map(|reported| reported.digest);
         let unproven = self.unproven.as_ref().map(|unproven| unproven.digest);
         let sent = self.under_way.as_ref().and_then(UnderWay::digest);
-        [desired, reported, unproven, sent].into_iter().flatten()
+        let upcoming = self.upcoming.as_ref().and_then(|upcoming| upcoming.desired.digest);
+        [desired, reported, unproven, sent, upcoming].into_iter().flatten()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is on the shelf edge: labels, base stations, bindings, and what is known of their health.
 
+pub mod ahead;
 pub mod choice;
 pub mod health;
 pub mod label;

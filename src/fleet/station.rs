@@ -1,5 +1,6 @@
 //! A base station as the controller sees it: is it up, and how much can it take.
 
+use gondola_drivers::head::ClockReport;
 use gondola_protocol::message::Welcome;
 use gondola_protocol::{Moment, StationId};
 
@@ -10,6 +11,8 @@ pub struct Capacity {
     pub transfers: usize,
     /// Bytes of pictures at once. Counted raw, because what a picture packs to is known only once it is made.
     pub bytes: usize,
+    /// Whether its version of shelflink passes on pictures that are sent ahead.
+    pub stages: bool,
 }
 
 impl From<&Welcome> for Capacity {
@@ -17,6 +20,7 @@ impl From<&Welcome> for Capacity {
         Self {
             transfers: usize::from(welcome.transfers_max),
             bytes: usize::try_from(welcome.bytes_max).unwrap_or(usize::MAX),
+            stages: welcome.version >= 2,
         }
     }
 }
@@ -36,11 +40,13 @@ pub struct Station {
     pub transfers: usize,
     /// Their pictures' raw bytes.
     pub bytes: usize,
+    /// How its clock runs, since it was last told the time.
+    pub clock: Option<ClockReport>,
 }
 
 impl Station {
     pub(crate) fn new(id: StationId) -> Self {
-        Self { id, capacity: None, since: None, away_because: None, transfers: 0, bytes: 0 }
+        Self { id, capacity: None, since: None, away_because: None, transfers: 0, bytes: 0, clock: None }
     }
 
     /// Whether a picture of `bytes` fits now. The first picture always fits: a station may pack it smaller
@@ -50,6 +56,12 @@ impl Station {
         self.capacity.is_some_and(|capacity| {
             self.transfers < capacity.transfers && (self.transfers == 0 || self.bytes + bytes <= capacity.bytes)
         })
+    }
+
+    /// Whether it can be told something more now.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        self.capacity.is_some_and(|capacity| self.transfers < capacity.transfers)
     }
 
     pub(crate) fn reserve(&mut self, bytes: usize) {

@@ -354,6 +354,7 @@ impl System {
             self.stations.insert((config.id.clone(), station.id.clone()), handle.clone());
             stations.insert(station.id.clone(), handle);
         }
+        self.entrance.watch(&config.base_station, &inbox.news, &self.tracker);
         Ok(stations)
     }
 

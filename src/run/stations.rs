@@ -1,7 +1,7 @@
 //! From a base station's configuration to the way its task reaches it: addresses, keys, and the ports at which
 //! stations come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gondola_drivers::head::HeadOptions;
@@ -9,10 +9,13 @@ use gondola_drivers::transport::tls::TlsError;
 use gondola_drivers::transport::{MqttTopic, Reception, TlsClient, TlsServer};
 use gondola_drivers::{StationOptions, Transport};
 use gondola_protocol::auth::{KeyError, StationKey};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::StartError;
+use super::store::News;
 use crate::config::{StationConfig, Transport as Way};
 
 /// Speed of a serial line for which none is configured: what most adapters and modules come with.
@@ -100,6 +103,31 @@ impl Entrance {
             Ok(StationOptions { id: config.id.clone(), transport, head })
         };
         options.await.map_err(|source| StartError::Station { station: config.id.clone(), source })
+    }
+
+    /// Tells a store whom the ports turn away at which its stations come in, until its inbox closes.
+    pub(super) fn watch(&self, config: &[StationConfig], news: &mpsc::Sender<News>, tasks: &TaskTracker) {
+        let ports: BTreeSet<&String> = config.iter().filter_map(|station| station.transport.listen.as_ref()).collect();
+        for reception in ports.into_iter().filter_map(|port| self.receptions.get(port)) {
+            let (mut strangers, news) = (reception.turned_away(), news.clone());
+            tasks.spawn(async move {
+                loop {
+                    let stranger = tokio::select! {
+                        // Both are cancel-safe: a name that was not read stays.
+                        () = news.closed() => return,
+                        stranger = strangers.recv() => stranger,
+                    };
+                    let sent = match stranger {
+                        Ok(station) => news.send(News::TurnedAway(station)).await,
+                        Err(RecvError::Lagged(_)) => Ok(()),
+                        Err(RecvError::Closed) => return,
+                    };
+                    if sent.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
     }
 
     async fn transport(

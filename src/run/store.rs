@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use gondola_drivers::head::{HeadEvent, Picture};
+use gondola_drivers::head::{Ahead, HeadEvent, Picture};
 use gondola_drivers::station::{StationHandle, StationOrder};
+use gondola_protocol::message::{Action, Lane};
 use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, StoreId, TransferNumber};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::catalog::SnapshotPart;
 use crate::catalog::wire::{Facet, Parsed};
 use crate::controller::Controller;
 use crate::controller::message::{Answer, Delivery, Input, Notice, Output, Refusal, ReloadReport, Request, Ticket};
+use crate::fleet::ahead::Switch;
 use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
 use crate::template::Scene;
@@ -42,6 +44,8 @@ const TURN_MAX: usize = 512;
 pub enum News {
     /// From a base station.
     Station(StationId, HeadEvent),
+    /// A base station that is not configured was turned away.
+    TurnedAway(StationId),
     /// A picture was made.
     Rendered(TransferNumber, Planes),
     /// The journal holds more.
@@ -326,6 +330,11 @@ impl Store {
                     Input::Synced(synced.batches)
                 }
                 News::Stored(batches) => Input::Stored(batches),
+                News::TurnedAway(station) => {
+                    let store = self.parts.id.to_string();
+                    metrics::counter!("gondola_unknown_base_stations_total", "store" => store).increment(1);
+                    Input::TurnedAway(station)
+                }
                 News::JournalFailed(error) => return Err(error),
             };
             self.controller.handle(self.parts.clock.now(), input);
@@ -389,7 +398,8 @@ impl Store {
                 }
                 Output::KeepPictures(wanted) => self.keep_pictures(wanted),
                 Output::Render { number, scene } => self.render(number, scene),
-                Output::Send(station, picture, base) => self.submit(&station, picture, base),
+                Output::Send { station, picture, base, ahead } => self.submit(&station, picture, base, ahead),
+                Output::Command { station, action, lane, labels } => self.command(&station, action, lane, labels),
                 Output::Cancel(station, number) => self.cancel(&station, number),
                 Output::Acknowledge(delivery) => {
                     // The feed has gone: the broker will send the message again.
@@ -470,12 +480,28 @@ impl Store {
         }
     }
 
-    fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>) {
+    fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>, ahead: Option<Ahead>) {
         let number = picture.number;
         let picture = Picture { held: base.and_then(|base| self.parts.pictures.get(&base)), ..picture };
+        let order = match ahead {
+            None => StationOrder::Submit(picture),
+            Some(ahead) => StationOrder::Stage(picture, ahead),
+        };
+        self.order(station, order, [number]);
+    }
+
+    fn command(&mut self, station: &StationId, action: Action, lane: Lane, labels: Vec<(TransferNumber, LabelId)>) {
+        let numbers: Vec<TransferNumber> = labels.iter().map(|(number, _)| *number).collect();
+        self.order(station, StationOrder::Command(action, lane, labels), numbers);
+    }
+
+    /// Hands an order to a base station's task, or tells the core that it had no room for these numbers.
+    fn order(&mut self, station: &StationId, order: StationOrder, numbers: impl IntoIterator<Item = TransferNumber>) {
         let handle = self.parts.stations.get(station);
-        if handle.is_none_or(|handle| handle.try_order(StationOrder::Submit(picture)).is_err()) {
-            self.controller.handle(self.parts.clock.now(), Input::Unsent(number));
+        if handle.is_none_or(|handle| handle.try_order(order).is_err()) {
+            for number in numbers {
+                self.controller.handle(self.parts.clock.now(), Input::Unsent(number));
+            }
         }
     }
 
@@ -512,6 +538,13 @@ fn report(store: &StoreId, notice: &Notice) {
         Notice::Alert(_) => "alert",
         // The station's own task tells people of these.
         Notice::StationUp(_) | Notice::StationDown { .. } => return,
+        Notice::Switched(Switch { labels, staged, .. }) => {
+            metrics::counter!("gondola_switched_labels_total", "staged" => "in_time").increment(*staged as u64);
+            let late = (labels - staged) as u64;
+            metrics::counter!("gondola_switched_labels_total", "staged" => "not_in_time").increment(late);
+            tracing::info!(%store, "{notice}");
+            return;
+        }
         Notice::Dropped { .. } => "dropped_frame",
     };
     metrics::counter!("gondola_notices_total", "kind" => kind).increment(1);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_drivers::head::{Head, HeadEvent, HeadOptions, Picture};
+use gondola_drivers::head::{Ahead, Head, HeadEvent, HeadOptions, Picture};
+use gondola_protocol::message::Action;
 use gondola_protocol::{Digest, LabelId, Moment, Planes, SessionId, StationId};
 use gondola_simulator::world::{Observation, World, WorldOptions};
 
@@ -33,6 +34,10 @@ pub enum Event {
     Reload(Moment, Facet),
     /// A transfer went to a base station.
     Sent(Moment, StationId, LabelId),
+    /// A picture went to a base station, for a label that is to keep it until an instant.
+    Staged(Moment, LabelId, Moment),
+    /// A label was told to do something.
+    Commanded(Moment, LabelId, Action),
     /// A glass changed.
     Glass(Observation),
     /// A person was told.
@@ -276,13 +281,12 @@ impl Harness {
                 self.pictures.insert(planes.digest(), planes.clone());
                 self.controller.handle(now, Input::Rendered { number, planes });
             }
-            Output::Send(station, picture, base) => {
-                self.events.push(Event::Sent(now, station.clone(), picture.label));
-                let number = picture.number;
-                let held = base.and_then(|base| self.pictures.get(&base).cloned());
-                let picture = Picture { held, ..picture };
-                let accepted = self.heads.get_mut(&station).is_some_and(|head| head.submit(now, picture).is_ok());
-                if !accepted {
+            Output::Send { station, picture, base, ahead } => self.submit(&station, picture, base, ahead),
+            Output::Command { station, action, lane, labels } => {
+                self.events.extend(labels.iter().map(|(_, label)| Event::Commanded(now, *label, action)));
+                let head = self.heads.get_mut(&station);
+                let refused = head.and_then(|head| head.command(now, action, lane, labels).err()).unwrap_or_default();
+                for (number, _) in refused {
                     self.controller.handle(now, Input::Unsent(number));
                 }
             }
@@ -297,6 +301,22 @@ impl Harness {
             Output::Notice(notice) => self.events.push(Event::Notice(now, notice.to_string())),
             Output::KeepPictures(wanted) => self.pictures.retain(|digest, _| wanted.contains(digest)),
             Output::Acknowledge(_) | Output::Changed(_) => {}
+        }
+    }
+
+    fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>, ahead: Option<Ahead>) {
+        self.events.push(match ahead {
+            None => Event::Sent(self.now, station.clone(), picture.label),
+            Some(ahead) => Event::Staged(self.now, picture.label, ahead.activate_at),
+        });
+        let number = picture.number;
+        let picture = Picture { held: base.and_then(|base| self.pictures.get(&base).cloned()), ..picture };
+        let accepted = self.heads.get_mut(station).is_some_and(|head| match ahead {
+            None => head.submit(self.now, picture).is_ok(),
+            Some(ahead) => head.stage(self.now, picture, ahead).is_ok(),
+        });
+        if !accepted {
+            self.controller.handle(self.now, Input::Unsent(number));
         }
     }
 }

@@ -330,8 +330,13 @@ impl Shop {
                     *answered.entry(*ticket).or_default() += 1;
                     asked = asked.max(*ticket);
                 }
-                Event::Journal(..) | Event::Sent(..) | Event::Notice(..) | Event::Published(..) | Event::Reload(..) => {
-                }
+                Event::Journal(..)
+                | Event::Sent(..)
+                | Event::Staged(..)
+                | Event::Commanded(..)
+                | Event::Notice(..)
+                | Event::Published(..)
+                | Event::Reload(..) => {}
             }
         }
         let once: BTreeMap<Ticket, u32> = (1..=asked).map(|ticket| (ticket, 1)).collect();

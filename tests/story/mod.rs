@@ -32,7 +32,7 @@ fn rfc3339(moment: Moment) -> String {
 }
 
 /// A promotion of some kind for products by number, from one second to another after the start.
-fn promotion(id: &str, numbers: &[u64], fields: &str, from: u64, to: u64) -> String {
+pub(crate) fn promotion(id: &str, numbers: &[u64], fields: &str, from: u64, to: u64) -> String {
     let skus: Vec<String> = numbers.iter().map(|number| format!("\"{}\"", sku(*number))).collect();
     let [start, end] = [from, to].map(|second| rfc3339(START + Duration::from_secs(second)));
     format!(
@@ -42,7 +42,7 @@ fn promotion(id: &str, numbers: &[u64], fields: &str, from: u64, to: u64) -> Str
 }
 
 /// The second of the virtual clock.
-fn second(shop: &Shop) -> u64 {
+pub(crate) fn second(shop: &Shop) -> u64 {
     shop.harness.now().since(START).as_secs()
 }
 

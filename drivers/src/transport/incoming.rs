@@ -16,7 +16,7 @@ use gondola_protocol::frame::FrameDecoder;
 use gondola_protocol::message::Frame;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,6 +87,18 @@ struct Desk {
     /// Who was turned away and named in the log.
     told: Mutex<BTreeSet<StationId>>,
     strangers: AtomicU64,
+    /// Told of each name that is turned away.
+    watchers: Watchers,
+}
+
+/// Whoever wants to know whom the port turns away.
+#[derive(Debug)]
+struct Watchers(broadcast::Sender<StationId>);
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self(broadcast::channel(STRANGERS_TOLD_MAX).0)
+    }
 }
 
 impl Reception {
@@ -119,6 +131,12 @@ impl Reception {
         let (sender, incoming) = Incoming::channel(format!("listening port {}", self.address));
         lock(&self.desk.guests).insert(station, sender);
         incoming
+    }
+
+    /// The names of those that are turned away from now on. One that reads too slowly misses some.
+    #[must_use]
+    pub fn turned_away(&self) -> broadcast::Receiver<StationId> {
+        self.desk.watchers.0.subscribe()
     }
 
     /// Connections that were turned away: another name than those expected, or none.
@@ -174,6 +192,8 @@ async fn receive(desk: &Desk, stream: TcpStream, peer: SocketAddr) {
         Some(_) => debug!(%station, %peer, "the base station's older connection still stands"),
         None => {
             desk.strangers.fetch_add(1, Ordering::Relaxed);
+            // Nobody may want to know.
+            let _ = desk.watchers.0.send(station.clone());
             let mut told = lock(&desk.told);
             if told.len() < STRANGERS_TOLD_MAX && told.insert(station.clone()) {
                 warn!(%station, %peer, hint = "add it to the configuration, or switch it off",

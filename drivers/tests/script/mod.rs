@@ -30,6 +30,7 @@ pub(crate) fn picture(number: u32) -> Picture {
         lane: Lane::Price,
         planes: Planes::white("bw-250x122".parse().unwrap()),
         held: None,
+        encodings: u8::MAX,
     }
 }
 
