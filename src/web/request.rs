@@ -125,6 +125,13 @@ impl Fields {
         }
     }
 
+    /// An integer from `low` to `high`; none where it is null or absent.
+    pub(super) fn number(&mut self, name: &str, low: u64, high: u64) -> Result<Option<u64>, FieldError> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let number = value.as_u64().filter(|number| (low..=high).contains(number));
+        number.map(Some).ok_or_else(|| other_type(self.at(name), &value, &format!("an integer from {low} to {high}")))
+    }
+
     /// An array that must be there.
     pub(super) fn array(&mut self, name: &'static str) -> Result<Vec<Value>, FieldError> {
         match self.map.remove(name) {

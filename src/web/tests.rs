@@ -132,7 +132,7 @@ async fn a_label_is_registered_bound_and_read_back() {
             "position": {"aisle": "3", "shelf": "2", "slot": "5"},
             "desired": {"digest": null, "edition": edition, "since": since}, "reported": null,
             "acknowledged_at": null, "displayed_at": null, "last_check_in": null, "base_station": null, "heard_by": [],
-            "battery_mv": null, "temperature_c": null, "firmware": null
+            "battery_mv": null, "temperature_c": null, "firmware": null, "upcoming": null, "command": null
         })
     );
     let path = format!("{}/v1/stores/hz-001/labels/{LABEL}", site.address);
@@ -164,6 +164,42 @@ async fn a_proof_is_told_with_its_evidence() {
 }
 
 #[tokio::test]
+async fn labels_are_told_what_to_do_one_by_one_and_in_groups() {
+    let site = Site::with_pistachios().await;
+    let path = format!("/v1/stores/hz-001/labels/{LABEL}");
+    let told = site.post(&format!("{path}/flash"), json!({"color": "red", "seconds": 30, "pattern": "fast"})).await;
+    assert_eq!(told.status(), StatusCode::ACCEPTED);
+    // No base station hears it yet.
+    let command = &told.json::<Value>().await.unwrap()["command"];
+    assert_eq!(
+        (&command["action"], &command["state"], &command["at"]),
+        (&json!("flash"), &json!("waiting"), &json!(null))
+    );
+    let group = site.post("/v1/stores/hz-001/identify", json!({"skus": ["1101"]})).await;
+    assert_eq!((group.status(), group.json::<Value>().await.unwrap()), (StatusCode::ACCEPTED, json!({"labels": 1})));
+    assert_eq!(site.json(&path).await["command"]["action"], "identify", "the newer one takes its place");
+    for (kind, body, detail) in [
+        ("flash", json!({"color": "pink"}), "the body: `color`: colour `pink` is not known; expected one of off, red,"),
+        ("flash", json!({"seconds": 0}), "the body: `seconds` is 0; expected an integer from 1 to 3600"),
+        (
+            "flash",
+            json!({"pattern": "morse"}),
+            "the body: `pattern`: pattern `morse` is not known; expected one of steady",
+        ),
+        ("page", json!({"index": 8}), "the body: `index` is 8; expected an integer from 0 to 7"),
+        ("refresh", json!({"now": true}), "the body has the unknown field `now`"),
+    ] {
+        let refused = site.post(&format!("{path}/{kind}"), body).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let problem: Value = refused.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().starts_with(detail), "{problem}");
+    }
+    let nobody = site.post("/v1/stores/hz-001/ping", json!({})).await;
+    assert_eq!(nobody.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn stores_and_base_stations_are_listed() {
     let site = Site::start().await;
     let stores = site.json("/v1/stores").await;
@@ -176,7 +212,7 @@ async fn stores_and_base_stations_are_listed() {
     assert_eq!(
         site.json("/v1/stores/hz-001/base-stations").await,
         json!({"items": [{"base_station": "front", "state": "down", "since": null, "reason": null, "transfers": 0,
-            "transfers_max": null}], "next": null})
+            "transfers_max": null, "clock": null}], "next": null})
     );
     site.stop().await;
 }

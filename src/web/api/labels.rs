@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId};
 use serde::{Deserialize, Serialize};
 
+use super::commands::CommandJson;
 use super::{List, batch, limit};
 use crate::catalog::sku::Sku;
 use crate::controller::Controller;
@@ -43,6 +44,19 @@ pub(super) struct LabelJson {
     battery_mv: Option<Millivolts>,
     temperature_c: Option<i8>,
     firmware: Option<String>,
+    /// What it shows from an instant on.
+    upcoming: Option<UpcomingJson>,
+    command: Option<CommandJson>,
+}
+
+#[derive(Serialize)]
+struct UpcomingJson {
+    /// None until the picture is drawn.
+    digest: Option<Digest>,
+    edition: Edition,
+    at: String,
+    /// Whether the label keeps it, by its own word.
+    staged: bool,
 }
 
 #[derive(Serialize)]
@@ -156,7 +170,7 @@ async fn request(shop: &Shop, request: LabelRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn current(shop: &Shop, id: LabelId) -> Result<Json<LabelJson>, Problem> {
+pub(super) async fn current(shop: &Shop, id: LabelId) -> Result<Json<LabelJson>, Problem> {
     let read = shop.handle.read(move |controller, now| {
         let label = controller.fleet().label(id)?;
         Some(LabelJson::of(controller, label, now))
@@ -199,7 +213,14 @@ impl LabelJson {
                 .collect(),
             battery_mv: label.battery_mv,
             temperature_c: label.temperature_c,
-            firmware: label.firmware.map(|firmware| firmware.to_string()),
+            firmware: label.firmware_name.as_deref().map(str::to_owned).or_else(|| Some(label.firmware?.to_string())),
+            upcoming: label.upcoming.as_ref().map(|upcoming| UpcomingJson {
+                digest: upcoming.desired.digest,
+                edition: upcoming.desired.edition,
+                at: at(upcoming.activate_at()),
+                staged: label.keeps_upcoming(),
+            }),
+            command: label.command.as_ref().map(|command| CommandJson::of(command, zone)),
         }
     }
 }

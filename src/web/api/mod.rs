@@ -2,6 +2,7 @@
 
 mod approvals;
 mod batch;
+mod commands;
 mod jobs;
 mod labels;
 mod products;
@@ -66,6 +67,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/stores/{store}/labels/{label}/unbind", post(labels::unbind))
         .route("/stores/{store}/labels/{label}/image.png", get(picture::image))
         .route("/events", get(events::events))
+        .merge(commands::routes())
         .fallback(no_such_path)
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::List;
 use crate::controller::Controller;
+use crate::fleet::ahead::Switch;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::station::Station;
 use crate::instant;
@@ -44,6 +45,17 @@ pub(super) struct SummaryJson {
     /// Labels that were heard and are not registered.
     unregistered: usize,
     base_stations: Vec<StationJson>,
+    /// How the newest switches went, oldest first.
+    switches: Vec<SwitchJson>,
+}
+
+/// A boundary of promotions, at which labels were to show another picture.
+#[derive(Serialize)]
+struct SwitchJson {
+    at: String,
+    labels: usize,
+    /// Of those, the ones that had said in time that they keep it.
+    staged: usize,
 }
 
 #[derive(Serialize)]
@@ -55,6 +67,16 @@ pub(super) struct StationJson {
     reason: Option<String>,
     transfers: usize,
     transfers_max: Option<usize>,
+    clock: Option<ClockJson>,
+}
+
+/// How a base station's clock runs.
+#[derive(Serialize)]
+struct ClockJson {
+    round_trip_ms: f64,
+    /// Millionths by which it runs faster than the controller's; none before a minute has passed.
+    drift_ppm: Option<f64>,
+    uncertainty_ppm: f64,
 }
 
 pub(super) async fn list(State(web): State<Arc<Web>>) -> Result<Json<List<StoreJson>>, Problem> {
@@ -115,7 +137,23 @@ fn summary(id: StoreId, name: String, controller: &Controller, now: Moment) -> S
         transfers: controller.in_flight(),
         unregistered: controller.fleet().seen().count(),
         base_stations: stations(controller),
+        switches: switches(controller),
     }
+}
+
+fn switches(controller: &Controller) -> Vec<SwitchJson> {
+    let zone = &controller.catalog().settings().time_zone;
+    let switch = |switch: &Switch| SwitchJson {
+        at: instant::rfc3339(switch.at, zone),
+        labels: switch.labels,
+        staged: switch.staged,
+    };
+    controller.switches().map(switch).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a clock that is off by more than 2^53 billionths is none")]
+fn ppm(ppb: i64) -> f64 {
+    ppb as f64 / 1_000.0
 }
 
 fn stations(controller: &Controller) -> Vec<StationJson> {
@@ -127,6 +165,11 @@ fn stations(controller: &Controller) -> Vec<StationJson> {
         reason: station.away_because.clone(),
         transfers: station.transfers,
         transfers_max: station.capacity.map(|capacity| capacity.transfers),
+        clock: station.clock.map(|clock| ClockJson {
+            round_trip_ms: clock.round_trip.as_secs_f64() * 1_000.0,
+            drift_ppm: clock.drift_ppb.map(ppm),
+            uncertainty_ppm: ppm(clock.uncertainty_ppb),
+        }),
     };
     controller.fleet().stations().map(station).collect()
 }

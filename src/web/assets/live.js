@@ -67,12 +67,13 @@
     narrow(one);
   };
 
-  // A button that decides something: its answer is seen in the summary, which is read again.
+  // A button that decides something or tells a label to do something: what follows is seen in what is read again.
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-post]");
     if (!button) return;
-    button.closest("li").querySelectorAll("button").forEach((other) => (other.disabled = true));
+    button.parentElement.querySelectorAll("button").forEach((other) => (other.disabled = true));
     await fetch(button.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" } }).catch(() => {});
+    if (page) return readPage().catch(() => {});
     await readSummary(button.closest("section[data-store]").dataset.store).catch(() => {});
   });
 

@@ -12,6 +12,7 @@ use super::{PageProblem, layout, words};
 use crate::controller::Controller;
 use crate::fleet::health::{Health, LOW_BATTERY};
 use crate::fleet::label::Label;
+use crate::instant;
 use crate::template::view::ProductView;
 use crate::web::{Web, label_id, picture, selection};
 
@@ -82,6 +83,7 @@ impl Seen {
                     }
                 }
                 (self.pictures(store))
+                (self.commands(store))
                 (self.product_table())
                 div.facts { (self.clocks()) (self.device()) (self.picture_facts()) }
             }
@@ -117,6 +119,24 @@ impl Seen {
                     figure {
                         figcaption { "Differs in magenta" }
                         div.glass { (card::image(&source("diff"), panel, "Pixels that differ, in magenta")) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a person may tell the label, and what became of it.
+    fn commands(&self, store: &StoreId) -> Markup {
+        let path = |kind: &str| format!("/v1/stores/{store}/labels/{}/{kind}", self.label.id);
+        html! {
+            div.commands {
+                button type="button" data-post=(path("flash")) { "Let it blink" }
+                button type="button" data-post=(path("refresh")) { "Refresh the display" }
+                button type="button" data-post=(path("identify")) { "Show its address" }
+                @if let Some(command) = &self.label.command {
+                    span.faint {
+                        (words::capital(words::command(command.action))) " " (words::command_state(command.state)) ", asked for "
+                        (layout::ago(Some(command.asked_at), self.now, &self.zone))
                     }
                 }
             }
@@ -182,7 +202,11 @@ impl Seen {
                         } @else { (unknown()) }
                     }
                     dt { "Temperature" } dd { @if let Some(celsius) = label.temperature_c { (celsius) " °C" } @else { (unknown()) } }
-                    dt { "Firmware" } dd { @if let Some(firmware) = label.firmware { (firmware) } @else { (unknown()) } }
+                    dt { "Firmware" } dd {
+                        @if let Some(name) = &label.firmware_name { (name) }
+                        @else if let Some(firmware) = label.firmware { (firmware) }
+                        @else { (unknown()) }
+                    }
                     dt { "Base station" } dd { @if let Some(station) = &self.base_station { (station) } @else { "none in reach" } }
                     dt { "Signal" } dd {
                         @if label.heard_by.is_empty() { (unknown()) }
@@ -216,6 +240,15 @@ impl Seen {
                             span.id { (reported.digest) }
                             div.faint { "edition " (reported.edition) }
                         } @else { "nothing yet" }
+                    }
+                    @if let Some(upcoming) = &self.label.upcoming {
+                        dt { "Next" } dd {
+                            "at " (instant::on_the_clock(upcoming.activate_at(), self.now, &self.zone))
+                            div.faint {
+                                @if self.label.keeps_upcoming() { "kept by the label, which shows it by itself" }
+                                @else { "not with the label yet" }
+                            }
+                        }
                     }
                     @if let Some(unproven) = &self.label.unproven {
                         dt { "Not proven" } dd {

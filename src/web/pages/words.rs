@@ -1,6 +1,9 @@
 //! What states mean and what to do about them, in plain words.
 
+use gondola_protocol::message::{Action, Status};
+
 use crate::fleet::health::Health;
+use crate::fleet::label::CommandState;
 
 /// A health for people.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,31 @@ pub(super) const fn health(health: Health) -> Words {
         }
     };
     Words { name, meaning, action }
+}
+
+/// Something that a label is told to do.
+pub(super) const fn command(action: Action) -> &'static str {
+    match action {
+        Action::Ping => "checking in",
+        Action::Identify => "showing its address",
+        Action::Flash { .. } => "blinking",
+        Action::Page { .. } => "another page",
+        Action::Refresh => "a refresh",
+        Action::Firmware => "its firmware's name",
+        Action::Drop { .. } => "forgetting a picture",
+    }
+}
+
+/// What became of it.
+pub(super) const fn command_state(state: CommandState) -> &'static str {
+    match state {
+        CommandState::Waiting => "waits for room at a base station",
+        CommandState::Sent(_) => "waits for the label to wake",
+        CommandState::Over { status: Some(Status::Delivered), .. } => "is done",
+        CommandState::Over { status: Some(Status::Unsupported), .. } => "is more than this label can do",
+        CommandState::Over { status: Some(Status::Cancelled), .. } => "was withdrawn",
+        CommandState::Over { .. } => "did not reach the label",
+    }
 }
 
 /// An error's text as a sentence.
