@@ -22,6 +22,8 @@ word_enum! {
         Impostor = "impostor",
         /// A base station that is not configured wants to come in.
         Stranger = "stranger",
+        /// Two labels answer to one id.
+        DuplicateId = "duplicate_id",
     }
 }
 

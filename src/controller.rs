@@ -10,6 +10,7 @@ mod desire;
 mod dispatch;
 mod evidence;
 pub mod jobs;
+mod measures;
 pub mod message;
 mod requests;
 pub mod sources;
@@ -29,6 +30,7 @@ use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
 use crate::catalog::sku::Sku;
 use crate::fleet::Fleet;
+use crate::fleet::accuracy::Accuracy;
 use crate::fleet::ahead::Switch;
 use crate::fleet::label::Label;
 use crate::journal::entry::Entry;
@@ -112,6 +114,9 @@ pub struct Controller {
     jobs: Jobs,
     alerts: Alerts,
     strangers: Strangers,
+    accuracy: Accuracy,
+    /// Until when labels that are heard are registered by themselves.
+    enrolling_until: Option<Moment>,
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
     told: Told,
@@ -156,6 +161,8 @@ impl Controller {
             jobs: Jobs::default(),
             alerts: Alerts::default(),
             strangers: Strangers::default(),
+            accuracy: Accuracy::default(),
+            enrolling_until: None,
             changed: BTreeSet::new(),
             told: Told::default(),
             appended: 0,
@@ -243,6 +250,7 @@ impl Controller {
         self.now = now;
         self.catalog.handle_timeout(now);
         self.look_for_gaps(now);
+        self.take_sample(now);
     }
 
     /// The clock was set back: waits that were measured by it are over, and everything is looked at.
@@ -282,7 +290,7 @@ impl Controller {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
-        [wake, self.catalog.poll_timeout(), self.sources.poll_timeout()].into_iter().flatten().min()
+        [wake, self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample()].into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -335,6 +343,12 @@ impl Controller {
     #[must_use]
     pub fn alerts(&self) -> &Alerts {
         &self.alerts
+    }
+
+    /// Until when labels that are heard are registered by themselves; none where they are not.
+    #[must_use]
+    pub fn enrolling(&self, now: Moment) -> Option<Moment> {
+        self.enrolling_until.filter(|until| *until > now)
     }
 
     /// Pushes and reloads that were asked for.

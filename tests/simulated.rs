@@ -544,6 +544,52 @@ fn base_stations_that_are_not_ours_are_alerts_until_they_are_dealt_with() {
 }
 
 #[test]
+fn two_devices_with_one_id_are_an_alert() {
+    let mut core = Core::new();
+    let white = Planes::white(panel(0)).digest();
+    let sent = core.hear(START, HeadEvent::CheckIn(check_in(Edition(0), white))).remove(0);
+    let shown = |reason| CheckIn { reason, ..check_in(sent.edition, sent.planes.digest()) };
+    let blank = |reason| CheckIn { reason, ..check_in(Edition(0), white) };
+    let alerts = |core: &Core| core.controller.alerts().raised().map(|alert| alert.id()).collect::<Vec<_>>();
+    core.hear(START, HeadEvent::CheckIn(shown(Reason::Displayed)));
+    for _ in 0..5 {
+        core.hear(START, HeadEvent::CheckIn(blank(Reason::Boot)));
+        core.hear(START, HeadEvent::CheckIn(shown(Reason::Displayed)));
+    }
+    assert_eq!(alerts(&core), [""; 0], "a label that restarts has forgotten its picture");
+    for _ in 0..2 {
+        core.hear(START, HeadEvent::CheckIn(blank(Reason::Regular)));
+        core.hear(START, HeadEvent::CheckIn(shown(Reason::Regular)));
+    }
+    assert_eq!(alerts(&core), [format!("duplicate_id:{}", label(0))]);
+    core.controller.handle_timeout(START + 24 * HOUR + 20 * MINUTE);
+    assert_eq!(alerts(&core), [""; 0], "it has been one for a day");
+}
+
+#[test]
+fn accuracy_and_waits_are_measured_over_time_and_the_hours_survive_a_restart() {
+    let mut shop = Shop::settled(ShopOptions { labels: 4, ..ShopOptions::default() });
+    shop.fault(3, Some(Fault::Deaf));
+    shop.price(3, "11.00");
+    shop.run(2 * 3_600);
+    let accuracy = shop.harness.controller().accuracy();
+    let last = accuracy.day().last().unwrap();
+    assert_eq!((last.bound, last.agreeing), (4, 3));
+    assert!(accuracy.day().count() >= 120, "a sample each minute");
+    assert_eq!(accuracy.waits().count(), 4, "each label's first picture");
+    assert!(accuracy.waits().percentile(99).unwrap() <= Duration::from_secs(60));
+    let mut again = Controller::new(settings(1), Templates::embedded().into(), shop.harness.now());
+    for event in shop.harness.events() {
+        if let Event::Journal(at, entry) = event {
+            again.replay(*at, entry);
+        }
+    }
+    let week = |controller: &Controller| controller.accuracy().week().copied().collect::<Vec<_>>();
+    assert!(week(&again).len() >= 2);
+    assert_eq!(week(&again), week(shop.harness.controller()));
+}
+
+#[test]
 fn a_promotion_begins_and_ends_by_itself() {
     let wake = Duration::from_secs(10);
     let mut shop = Shop::settled(ShopOptions { labels: 2, wake, ..ShopOptions::default() });

@@ -170,6 +170,7 @@ impl Controller {
         let (digest, edition) = (check_in.digest, check_in.edition);
         let told = label.reported.as_ref().is_some_and(|told| (told.digest, told.edition) == (digest, edition));
         let content = label.content_of(digest);
+        let goes_back = label.reported.as_ref().is_some_and(|told| edition < told.edition);
         if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, check_in))
             && edition >= unproven.edition
         {
@@ -182,6 +183,10 @@ impl Controller {
             label.reported = Some(Reported { digest, edition, since: now, content: content.clone() });
             let (key, shown) = content.map_or((None, Vec::new()), |content| (Some(content.key), content.shown));
             self.append(vec![Entry::Proof { label: check_in.label, digest, edition, key, shown }]);
+            self.measure_wait(now, check_in.label);
+        }
+        if goes_back && check_in.reason != Reason::Boot {
+            self.contradicts_itself(now, check_in.label);
         }
         if let Some(label) = self.fleet.label_mut(check_in.label) {
             label.resend.take_if(|resend| edition >= *resend);

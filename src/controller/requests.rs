@@ -7,6 +7,7 @@ use super::Controller;
 use super::message::{Answer, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
 use crate::catalog::approvals::{HeldId, Verdict};
 use crate::catalog::sku::Sku;
+use crate::fleet::accuracy::Sample;
 use crate::fleet::label::{Binding, Label, SKUS_MAX};
 use crate::journal::entry::Entry;
 
@@ -25,6 +26,10 @@ impl Controller {
                 Ok(()) => self.reply(ticket, Answer::Done),
                 Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
             },
+            Request::Enrol { until } => {
+                self.enrolling_until = Some(until);
+                self.reply(ticket, Answer::Done);
+            }
             Request::Reload { facets } => {
                 let number = self.start_reload(now, facets);
                 self.reply(ticket, Answer::Started(number));
@@ -128,6 +133,9 @@ impl Controller {
                 if let Some(applied) = self.catalog.decide(now, row, *revision, *verdict) {
                     self.note_applied(now, &applied);
                 }
+            }
+            Entry::Accuracy { bound, agreeing } => {
+                self.accuracy.recall(Sample { at: now, bound: *bound, agreeing: *agreeing });
             }
             Entry::Proof { label, digest, edition, key, shown } => {
                 self.recall_proof(now, *label, *digest, *edition, *key, shown);

@@ -1,6 +1,8 @@
 //! What is on the shelf edge: labels, base stations, bindings, and what is known of their health.
 
+pub mod accuracy;
 pub mod ahead;
+pub mod battery;
 pub mod choice;
 pub mod health;
 pub mod label;

@@ -68,6 +68,13 @@ pub enum Entry {
         /// What the picture showed; empty for a picture that is not ours.
         shown: Vec<Shown>,
     },
+    /// How many bound labels agreed: once an hour.
+    Accuracy {
+        /// Bound labels.
+        bound: u32,
+        /// Of those, the ones whose glass was proven to agree.
+        agreeing: u32,
+    },
 }
 
 /// Where a label hangs.

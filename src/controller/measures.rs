@@ -1,0 +1,52 @@
+//! What is measured of the store as a whole: its accuracy each minute, and how long pictures take to the glass.
+
+use gondola_protocol::{LabelId, Moment};
+
+use super::Controller;
+use crate::fleet::accuracy::{Accuracy, Sample};
+use crate::fleet::label::Label;
+use crate::journal::Entry;
+
+impl Controller {
+    /// The store's accuracy, now and over time.
+    #[must_use]
+    pub fn accuracy(&self) -> &Accuracy {
+        &self.accuracy
+    }
+
+    /// How many labels are bound, and how many of them agree.
+    #[must_use]
+    pub fn sample(&self, now: Moment) -> Sample {
+        let bound = || self.fleet.labels().filter(|label| label.binding.is_some());
+        let count = |labels: usize| u32::try_from(labels).unwrap_or(u32::MAX);
+        let (all, agreeing) = (bound().count(), bound().filter(|label| label.is_in_sync()).count());
+        Sample { at: now, bound: count(all), agreeing: count(agreeing) }
+    }
+
+    pub(super) fn next_sample(&self) -> Option<Moment> {
+        let is_bound = self.fleet.bound_skus().next().is_some();
+        is_bound.then(|| self.accuracy.poll_timeout())
+    }
+
+    /// Takes the minute's sample if it is due. One in an hour goes into the journal, so that the week survives a
+    /// restart.
+    pub(super) fn take_sample(&mut self, now: Moment) {
+        if self.next_sample().is_none_or(|due| due > now) {
+            return;
+        }
+        if let Some(Sample { bound, agreeing, .. }) = self.accuracy.note(self.sample(now)) {
+            self.append(vec![Entry::Accuracy { bound, agreeing }]);
+        }
+    }
+
+    /// A label has proven a picture: was it the desired one, and how long was that wanted?
+    pub(super) fn measure_wait(&mut self, now: Moment, id: LabelId) {
+        let wanted = |label: &Label| {
+            let (desired, reported) = (label.desired.as_ref()?, label.reported.as_ref()?);
+            (desired.digest == Some(reported.digest)).then_some(desired.since)
+        };
+        if let Some(since) = self.fleet.label(id).and_then(wanted) {
+            self.accuracy.note_wait(now, now.since(since));
+        }
+    }
+}
