@@ -49,9 +49,9 @@ const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 /// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
 const POINTS_MAX: usize = 1_000;
 
-/// Pictures that are being made for a store at once. A quarter of what the render threads hold in line: more would only
-/// wait there, hold room at base stations meanwhile, and be overtaken by newer ones.
-const RENDERS_MAX: usize = 1_024;
+/// Pictures that are being made for a store at once: some 50 ms of work for two threads, so that they never wait for the
+/// store. More would only stand in line, hold room at base stations meanwhile, and be overtaken by newer ones.
+const RENDERS_MAX: usize = 64;
 
 /// What a store is, as far as decisions depend on it.
 #[derive(Debug, Clone)]
@@ -212,7 +212,7 @@ impl Controller {
             Input::Request { ticket, request } => self.handle_request(now, ticket, request),
             Input::Station(station, event) => self.handle_station(now, station, event),
             Input::TurnedAway(station) => self.turned_away(now, station),
-            Input::Rendered { number, planes } => self.handle_rendered(now, number, planes),
+            Input::Rendered { number, planes, packed } => self.handle_rendered(now, number, planes, packed),
             Input::Unsent(number) => {
                 self.rendering.remove(&number);
                 self.handle_outcome(now, number, Outcome::Status(WireStatus::NoRoom));

@@ -385,9 +385,9 @@ impl Core {
                     sent.push(picture);
                 }
                 Output::Cancel(..) => self.cancelled += 1,
-                Output::Render { number, scene } => {
+                Output::Render { number, scene, .. } => {
                     let planes = self.renderer.render(&scene).planes;
-                    self.controller.handle(now, Input::Rendered { number, planes });
+                    self.controller.handle(now, Input::Rendered { number, planes, packed: None });
                 }
                 _ => {}
             }

@@ -18,7 +18,7 @@ use gondola_protocol::message::{
 use gondola_protocol::{Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
 
 pub use crate::clock::ClockReport;
-use crate::encode;
+use crate::encode::{self, Packed};
 use crate::link::TIMEOUTS_MAX;
 use crate::session::{DownReason, Opened, Session, SessionOptions, Unsealed};
 use open::Open;
@@ -92,6 +92,9 @@ pub struct Picture {
     pub held: Option<Planes>,
     /// Encodings that the label decodes, a bit each as in [`Welcome::encodings`]; all where it has not said.
     pub encodings: u8,
+    /// The picture as `encode::pack` has packed it for these encodings and `held`, where somebody has: packing costs a
+    /// millisecond or so, which a head has better uses for. One without is packed when it is submitted.
+    pub packed: Option<Packed>,
 }
 
 /// Where a picture that is sent ahead waits, and for what.

@@ -310,6 +310,7 @@ fn picture(number: u32) -> Picture {
         planes,
         held: None,
         encodings: u8::MAX,
+        packed: None,
     }
 }
 

@@ -208,6 +208,7 @@ impl Run {
             planes,
             held: None,
             encodings: u8::MAX,
+            packed: None,
         };
         let submitted = if is_ahead {
             let activate_at = self.now + Duration::from_millis(self.dice.below(20_000));

@@ -165,7 +165,7 @@ impl Store {
                 let number = TransferNumber(self.number);
                 let (edition, lane) = (Edition(5), Lane::Routine);
                 let (planes, encodings) = (self.picture.clone(), u8::MAX);
-                let picture = Picture { number, label, edition, lane, planes, held: None, encodings };
+                let picture = Picture { number, label, edition, lane, planes, held: None, encodings, packed: None };
                 if head.stage(self.now, picture, Ahead { slot: 1, activate_at: self.activate_at }).is_err() {
                     labels.push(label);
                     break;

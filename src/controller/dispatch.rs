@@ -1,5 +1,6 @@
 //! From what labels need to transfers and commands on their way: places in line, room at base stations, pictures.
 
+use gondola_drivers::encode::Packed;
 use gondola_drivers::head::{Ahead, Picture};
 use gondola_protocol::message::{Action, Lane};
 use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, TransferNumber};
@@ -131,20 +132,24 @@ impl Controller {
         let Some((scene, picture)) = scene.zip(picture) else { return };
         let (edition, content) = (picture.edition, picture.content.clone());
         let bytes = label.panel.picture_bytes();
+        let base = label.base();
+        let passed_on = self.fleet.station(station).and_then(|station| station.capacity);
+        let passed_on = passed_on.map_or(0, |capacity| capacity.encodings);
         let number = self.book(id, station, bytes, None);
         let Some(label) = self.fleet.label_mut(id) else { return };
+        let encodings = label.encodings & passed_on;
         label.under_way = Some(UnderWay {
             number,
             station: station.clone(),
             edition,
             content,
-            base: None,
+            base,
             stage: Stage::Rendering,
             activate_at,
         });
         label.carrier = Some(station.clone());
         self.rendering.insert(number);
-        self.outputs.push_back(Output::Render { number, scene });
+        self.outputs.push_back(Output::Render { number, scene, encodings, base });
     }
 
     /// Takes room at a base station for something that gets an outcome.
@@ -166,11 +171,17 @@ impl Controller {
 
     /// A picture was made: it goes to its base station, unless the label is proven to have it already or a newer one
     /// is wanted by now.
-    pub(super) fn handle_rendered(&mut self, now: Moment, number: TransferNumber, planes: Planes) {
+    pub(super) fn handle_rendered(
+        &mut self,
+        now: Moment,
+        number: TransferNumber,
+        planes: Planes,
+        packed: Option<Packed>,
+    ) {
         self.rendering.remove(&number);
         let Some(id) = self.transfers.get(&number).map(|booking| booking.label) else { return };
         if let Some(label) = self.fleet.label_mut(id)
-            && let Some(output) = label.dispatch(now, number, planes)
+            && let Some(output) = label.dispatch(now, number, planes, packed)
         {
             self.outputs.push_back(output);
         } else {
@@ -183,7 +194,13 @@ impl Controller {
 
 impl Label {
     /// Sends a picture on its way, if it is still wanted and the label is not proven to have it.
-    fn dispatch(&mut self, now: Moment, number: TransferNumber, planes: Planes) -> Option<Output> {
+    fn dispatch(
+        &mut self,
+        now: Moment,
+        number: TransferNumber,
+        planes: Planes,
+        packed: Option<Packed>,
+    ) -> Option<Output> {
         let under_way = self.under_way.as_ref().filter(|under_way| under_way.number == number)?;
         let (edition, key, activate_at) = (under_way.edition, under_way.content.key, under_way.activate_at);
         let wanted = match activate_at {
@@ -201,13 +218,15 @@ impl Label {
         let encodings = self.encodings;
         let under_way = self.under_way.as_mut()?;
         under_way.stage = Stage::Sent { digest };
+        // What it holds may have become uncertain meanwhile.
+        let packed = packed.filter(|_| under_way.base == base);
         under_way.base = base;
         let ahead = activate_at.map(|activate_at| Ahead { slot: SLOT, activate_at });
         let lane = if ahead.is_some() { Lane::Routine } else { lane };
         if ahead.is_none() {
             self.sent_at = Some(now);
         }
-        let picture = Picture { number, label: self.id, edition, lane, planes, held: None, encodings };
+        let picture = Picture { number, label: self.id, edition, lane, planes, held: None, encodings, packed };
         Some(Output::Send { station: self.under_way.as_ref()?.station.clone(), picture, base, ahead })
     }
 

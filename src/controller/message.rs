@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use gondola_drivers::encode::Packed;
 use gondola_drivers::head::{Ahead, HeadEvent, Picture};
 use gondola_protocol::message::{Action, Lane};
 use gondola_protocol::{Digest, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber};
@@ -68,6 +69,8 @@ pub enum Input {
         number: TransferNumber,
         /// The picture.
         planes: Planes,
+        /// The same, packed as was asked for.
+        packed: Option<Packed>,
     },
     /// Render threads or base station had no room for a transfer after all.
     Unsent(TransferNumber),
@@ -86,12 +89,17 @@ pub enum Output {
     Store(Vec<ViewChange>),
     /// Drop every kept picture but these and the newest.
     KeepPictures(BTreeSet<Digest>),
-    /// Make a picture.
+    /// Make a picture, and pack it.
     Render {
         /// For which transfer.
         number: TransferNumber,
         /// What to draw.
         scene: Scene,
+        /// The encodings to choose from when it is packed, a bit each.
+        encodings: u8,
+        /// The digest of the picture that its label holds: it is packed as the difference to that, where that is still
+        /// at hand and the difference is smaller.
+        base: Option<Digest>,
     },
     /// Hand a picture to a base station.
     Send {

@@ -88,6 +88,12 @@ impl Fleet {
     }
 
     /// A configured base station.
+    #[must_use]
+    pub fn station(&self, id: &StationId) -> Option<&Station> {
+        self.stations.get(id)
+    }
+
+    /// A configured base station, to change it.
     pub(crate) fn station_mut(&mut self, id: &StationId) -> Option<&mut Station> {
         self.stations.get_mut(id)
     }

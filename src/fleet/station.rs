@@ -13,6 +13,8 @@ pub struct Capacity {
     pub bytes: usize,
     /// Whether its version of shelflink passes on pictures that are sent ahead.
     pub stages: bool,
+    /// Encodings that it passes on, a bit each.
+    pub encodings: u8,
 }
 
 impl From<&Welcome> for Capacity {
@@ -21,6 +23,7 @@ impl From<&Welcome> for Capacity {
             transfers: usize::from(welcome.transfers_max),
             bytes: usize::try_from(welcome.bytes_max).unwrap_or(usize::MAX),
             stages: welcome.version >= 2,
+            encodings: welcome.encodings,
         }
     }
 }

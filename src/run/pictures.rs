@@ -10,9 +10,8 @@ use tokio::sync::oneshot;
 use crate::render::{RenderError, Rendered, Renderer};
 use crate::template::Scene;
 
-/// Pictures that wait for a thread. Base stations are asked for their room before a picture is planned, so
-/// this holds what all of a large store's stations take at once.
-const WAITING_MAX: usize = 4_096;
+/// Pictures that wait for a thread: what two hundred stores have made at once, and some for people who look.
+const WAITING_MAX: usize = 16_384;
 
 type Job = (Scene, Box<dyn FnOnce(Rendered) + Send>);
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use gondola_drivers::encode::{self, Packed};
 use gondola_drivers::head::{Ahead, HeadEvent, Picture};
 use gondola_drivers::station::{StationHandle, StationOrder};
 use gondola_protocol::message::{Action, Lane};
@@ -47,7 +48,7 @@ pub enum News {
     /// A base station that is not configured was turned away.
     TurnedAway(StationId),
     /// A picture was made.
-    Rendered(TransferNumber, Planes),
+    Rendered(TransferNumber, Planes, Option<Packed>),
     /// The journal holds more.
     Synced(Synced),
     /// The journal can hold no more.
@@ -323,7 +324,7 @@ impl Store {
         while let Some(news) = next {
             let input = match news {
                 News::Station(station, event) => Input::Station(station, event),
-                News::Rendered(number, planes) => Input::Rendered { number, planes },
+                News::Rendered(number, planes, packed) => Input::Rendered { number, planes, packed },
                 News::Synced(synced) => {
                     self.journal_sequence = synced.position.sequence;
                     self.count_journal();
@@ -397,7 +398,7 @@ impl Store {
                     self.unwritten.push_back(ViewBatch { number: self.stored, journal_sequence, changes });
                 }
                 Output::KeepPictures(wanted) => self.keep_pictures(wanted),
-                Output::Render { number, scene } => self.render(number, scene),
+                Output::Render { number, scene, encodings, base } => self.render(number, scene, encodings, base),
                 Output::Send { station, picture, base, ahead } => self.submit(&station, picture, base, ahead),
                 Output::Command { station, action, lane, labels } => self.command(&station, action, lane, labels),
                 Output::Cancel(station, number) => self.cancel(&station, number),
@@ -466,14 +467,17 @@ impl Store {
         });
     }
 
-    fn render(&mut self, number: TransferNumber, scene: Scene) {
+    /// Draws and packs on a render thread: the base stations' tasks have acks to answer.
+    fn render(&mut self, number: TransferNumber, scene: Scene, encodings: u8, base: Option<Digest>) {
         let (news, pictures) = (self.inbox.news.clone(), Arc::clone(&self.parts.pictures));
         let ordered = self.parts.studio.order(scene, move |rendered| {
             if let Err(error) = pictures.put(&rendered.planes) {
                 tracing::warn!(%error, "a picture is not kept");
             }
+            let held = base.and_then(|base| pictures.get(&base));
+            let packed = encode::pack(&rendered.planes, encodings, held.as_ref());
             // The store has ended: so has the picture's use.
-            let _ = news.blocking_send(News::Rendered(number, rendered.planes));
+            let _ = news.blocking_send(News::Rendered(number, rendered.planes, packed));
         });
         if ordered.is_err() {
             self.controller.handle(self.parts.clock.now(), Input::Unsent(number));
@@ -482,6 +486,8 @@ impl Store {
 
     fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>, ahead: Option<Ahead>) {
         let number = picture.number;
+        // The picture that the label holds serves only to pack another one.
+        let base = base.filter(|_| picture.packed.is_none());
         let picture = Picture { held: base.and_then(|base| self.parts.pictures.get(&base)), ..picture };
         let order = match ahead {
             None => StationOrder::Submit(picture),

@@ -276,10 +276,10 @@ impl Harness {
                 self.stored += 1;
                 self.controller.handle(now, Input::Stored(self.stored));
             }
-            Output::Render { number, scene } => {
+            Output::Render { number, scene, .. } => {
                 let planes = self.renderer.render(&scene).planes;
                 self.pictures.insert(planes.digest(), planes.clone());
-                self.controller.handle(now, Input::Rendered { number, planes });
+                self.controller.handle(now, Input::Rendered { number, planes, packed: None });
             }
             Output::Send { station, picture, base, ahead } => self.submit(&station, picture, base, ahead),
             Output::Command { station, action, lane, labels } => {

@@ -297,10 +297,10 @@ impl Shop {
         self.glasses().filter(|observation| observation.label == label(number)).copied().collect()
     }
 
-    /// Everything that the journal took.
+    /// What the journal took, apart from the store's accuracy each hour.
     pub(crate) fn journal(&self) -> Vec<&Entry> {
         let entries = self.harness.events().iter().filter_map(|event| match event {
-            Event::Journal(_, entry) => Some(entry),
+            Event::Journal(_, entry) => Some(entry).filter(|entry| !matches!(entry, Entry::Accuracy { .. })),
             _ => None,
         });
         entries.collect()

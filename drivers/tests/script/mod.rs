@@ -31,6 +31,7 @@ pub(crate) fn picture(number: u32) -> Picture {
         planes: Planes::white("bw-250x122".parse().unwrap()),
         held: None,
         encodings: u8::MAX,
+        packed: None,
     }
 }
 
