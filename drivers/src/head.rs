@@ -540,8 +540,10 @@ impl Head {
     /// Packs a picture that is in flight into the batch.
     fn pack(&mut self, now: Moment, picture: &Picture, ahead: Option<Ahead>) {
         let open = self.open.as_mut().expect("a picture is packed in an open session");
-        let Some(packed) = encode::pack(&picture.planes, open.encodings() & picture.encodings, picture.held.as_ref())
-        else {
+        let encodings = open.encodings() & picture.encodings;
+        let packed = picture.packed.clone().filter(|packed| encodings & packed.encoding.bit() != 0);
+        let packed = packed.or_else(|| encode::pack(&picture.planes, encodings, picture.held.as_ref()));
+        let Some(packed) = packed else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };
         let encoding = packed.encoding;
