@@ -114,11 +114,11 @@ impl<'a> Drawing<'a> {
     }
 
     fn price(&mut self, price: &Price, inside: Rectangle, visible: Rectangle, ink: Ink) {
-        let setting = self.memory.prices.set(&mut self.memory.faces, price, room(inside));
-        let clip = self.clip(&price.amount, setting.whole && visible == inside, visible);
+        let size = self.memory.prices.size(&mut self.memory.faces, price, room(inside));
+        let clip = self.clip(&price.amount, size.whole && visible == inside, visible);
         // At the bottom of its room: that is where its neighbours stand.
-        let spare = to_i32(inside.size.height) - setting.height;
-        setting.draw(self, inside.top_left + Point::new(0, spare.max(0)), Brush { ink, clip });
+        let spare = to_i32(inside.size.height) - size.height;
+        size.draw(self, price, inside.top_left + Point::new(0, spare.max(0)), Brush { ink, clip });
     }
 
     /// Where the ink of a text may go: anywhere if all of it has room, so that no overhang is lost; else

@@ -196,7 +196,7 @@ impl Faces {
 
     /// A text on one line.
     pub(super) fn run(&mut self, typeface: Typeface, size: u16, text: &str) -> Run {
-        let mut run = Run::default();
+        let mut run = Run { glyphs: Vec::with_capacity(text.len()), ..Run::default() };
         for character in text.chars() {
             let glyph = self.glyph(typeface, size, character);
             if glyph.missing {
