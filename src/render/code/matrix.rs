@@ -1,4 +1,4 @@
-//! QR codes (ISO/IEC 18004) and Data Matrix (ISO/IEC 16022), through `fast_qr` and `datamatrix`.
+//! QR codes (ISO/IEC 18004) and, through `datamatrix`, Data Matrix (ISO/IEC 16022).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -6,9 +6,8 @@ use std::rc::Rc;
 use datamatrix::{DataMatrix, SymbolList};
 use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
-use fast_qr::{ECL, QRBuilder};
 
-use super::{CodeError, count, runs};
+use super::{CodeError, count, qr, runs};
 use crate::render::draw::to_u32;
 use crate::render::mask::Mask;
 use crate::template::style::Level;
@@ -66,15 +65,7 @@ impl Squares {
 }
 
 pub(super) fn qr(content: &str, level: Level) -> Result<Squares, CodeError> {
-    let level = match level {
-        Level::Low => ECL::L,
-        Level::Medium => ECL::M,
-        Level::Quartile => ECL::Q,
-        Level::High => ECL::H,
-    };
-    let code = QRBuilder::new(content).ecl(level).build().map_err(|_| CodeError::Long)?;
-    let row = |y: usize| code[y].iter().map(|module| module.value()).collect();
-    Ok(Squares::new((0..code.size).map(row).collect(), QR_QUIET))
+    Ok(Squares::new(qr::rows(content, level)?, QR_QUIET))
 }
 
 pub(super) fn data_matrix(content: &str) -> Result<Squares, CodeError> {

@@ -4,6 +4,7 @@
 
 mod linear;
 mod matrix;
+mod qr;
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ pub(super) use linear::Bars;
 pub(super) use matrix::Squares;
 
 /// Most codes kept, each some 500 bytes for bars and 3 KiB for squares with their masks: 12 MB at most. A full
-/// memory is emptied: a code costs 1 µs for bars and some 80 µs for a QR code.
+/// memory is emptied: a code costs 1 µs for bars and some 20 µs for a QR code.
 const CODES_MAX: usize = 4_096;
 
 /// Rows of a code's digits, and of the light between them and the bars.
