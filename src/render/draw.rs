@@ -8,7 +8,7 @@ use embedded_graphics::primitives::{PrimitiveStyleBuilder, Rectangle, RoundedRec
 use gondola_protocol::{Ink, Panel, Planes};
 
 use super::canvas::{Canvas, InkColor};
-use super::code::{Bars, Encoded, Masks, Printed, Shape};
+use super::code::{Bars, Encoded, Printed};
 use super::face::{Run, Typeface};
 use super::layout::Placed;
 use super::text::Room;
@@ -114,11 +114,11 @@ impl<'a> Drawing<'a> {
     }
 
     fn price(&mut self, price: &Price, inside: Rectangle, visible: Rectangle, ink: Ink) {
-        let setting = self.memory.prices.set(&mut self.memory.faces, price, room(inside));
-        let clip = self.clip(&price.amount, setting.whole && visible == inside, visible);
+        let size = self.memory.prices.size(&mut self.memory.faces, price, room(inside));
+        let clip = self.clip(&price.amount, size.whole && visible == inside, visible);
         // At the bottom of its room: that is where its neighbours stand.
-        let spare = to_i32(inside.size.height) - setting.height;
-        setting.draw(self, inside.top_left + Point::new(0, spare.max(0)), Brush { ink, clip });
+        let spare = to_i32(inside.size.height) - size.height;
+        size.draw(self, price, inside.top_left + Point::new(0, spare.max(0)), Brush { ink, clip });
     }
 
     /// Where the ink of a text may go: anywhere if all of it has room, so that no overhang is lost; else
@@ -152,49 +152,45 @@ impl<'a> Drawing<'a> {
     fn printed(&mut self, encoded: &Encoded, printed: Printed, inside: Rectangle) {
         let (width, height) = encoded.size(printed);
         let spare = to_i32(inside.size.width) - width;
-        match &encoded.shape {
-            Shape::Bars(bars) => {
+        match encoded {
+            Encoded::Bars(bars) => {
                 let corner = inside.top_left + Point::new(spare / 2, 0);
                 let area = Rectangle::new(corner, Size::new(to_u32(width), inside.size.height));
                 self.canvas.fill(area, Ink::White);
-                self.bars(bars, printed, &encoded.masks(printed.module), area);
+                self.bars(bars, printed, area);
             }
-            Shape::Squares(squares) => {
+            Encoded::Squares(squares) => {
                 let corner = inside.top_left + Point::new(spare, to_i32(inside.size.height) - height) / 2;
                 let area = Rectangle::new(corner, Size::new(to_u32(width), to_u32(height)));
                 self.canvas.fill(area, Ink::White);
                 let quiet = squares.quiet * i32::from(printed.module);
-                self.canvas.blit(
-                    &encoded.masks(printed.module).dark,
-                    corner + Point::new_equal(quiet),
-                    Ink::Black,
-                    inside,
-                );
+                let mask = squares.mask(printed.module);
+                self.canvas.blit(&mask, corner + Point::new_equal(quiet), Ink::Black, inside);
             }
         }
     }
 
-    fn bars(&mut self, bars: &Bars, printed: Printed, masks: &Masks, area: Rectangle) {
+    fn bars(&mut self, bars: &Bars, printed: Printed, area: Rectangle) {
         let module = i32::from(printed.module);
         let start = area.top_left + Point::new(bars.quiet_left * module, 0);
         let rows = to_i32(area.size.height) - printed.digits_rows();
-        // Bars lie inside their area by their size.
-        let clip = self.canvas.bounding_box();
-        self.canvas.blit_bars(masks.dark.first_row(), rows, start, Ink::Black, clip);
-        if printed.digits == Digits::None {
-            return;
+        let digits = printed.digits == Digits::Below;
+        for (bar, guard) in bars.bars() {
+            let rows = if guard && digits { rows + GUARD_ROWS * module } else { rows };
+            let size = Size::new(to_u32((bar.end - bar.start) * module), to_u32(rows));
+            self.canvas.fill(Rectangle::new(start + Point::new(bar.start * module, 0), size), Ink::Black);
         }
-        if !bars.guards.is_empty() {
-            let below = start + Point::new(0, rows);
-            self.canvas.blit_bars(masks.guards.first_row(), GUARD_ROWS * module, below, Ink::Black, clip);
+        if !digits {
+            return;
         }
         let size = 12 * printed.digits_scale();
         let baseline = area.top_left.y + to_i32(area.size.height);
+        let brush = Brush { ink: Ink::Black, clip: self.canvas.bounding_box() };
         for caption in &bars.captions {
             let run = self.memory.faces.run(Typeface::Pixel, size, &caption.text);
             let spare = caption.modules * module - run.width;
             let pen = start.x + caption.start * module + (spare + 1) / 2;
-            self.run(&run, Point::new(pen, baseline), Brush { ink: Ink::Black, clip });
+            self.run(&run, Point::new(pen, baseline), brush);
         }
     }
 

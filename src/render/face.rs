@@ -6,7 +6,7 @@ use freetype::Library;
 use freetype::face::LoadFlag;
 use hashbrown::HashMap;
 
-use super::canvas::Mask;
+use super::mask::Mask;
 use crate::template::style::{Font, Weight};
 
 /// Most glyphs kept. A thousand labels use some 300 (measured); at about 150 bytes each this is 1 MB per
@@ -196,7 +196,7 @@ impl Faces {
 
     /// A text on one line.
     pub(super) fn run(&mut self, typeface: Typeface, size: u16, text: &str) -> Run {
-        let mut run = Run::default();
+        let mut run = Run { glyphs: Vec::with_capacity(text.len()), ..Run::default() };
         for character in text.chars() {
             let glyph = self.glyph(typeface, size, character);
             if glyph.missing {
@@ -228,9 +228,8 @@ impl Faces {
         face.load_glyph(index, LoadFlag::RENDER | LoadFlag::TARGET_MONO | LoadFlag::MONOCHROME | hints).ok()?;
         let slot = face.glyph();
         let bitmap = slot.bitmap();
-        let width = u32::try_from(bitmap.width()).ok()?;
         let pitch = usize::try_from(bitmap.pitch()).ok()?;
-        let mask = Mask::from_rows(width, pitch, bitmap.buffer());
+        let mask = Mask::from_rows(bitmap.width(), pitch, bitmap.buffer());
         let advance = i32::try_from((slot.advance().x + 32) >> 6).ok()?;
         Some(Glyph { mask, left: slot.bitmap_left(), top: slot.bitmap_top(), advance, missing: false })
     }
@@ -244,11 +243,9 @@ impl std::fmt::Debug for Faces {
 
 /// What stands for a character that no face has: a hollow box.
 fn box_glyph(size: u16) -> Glyph {
-    let (width, height) = (size * 6 / 10, size * 7 / 10);
-    let edge = |(x, y): (u16, u16)| y == 0 || y + 1 == height || x == 0 || x + 1 == width;
-    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(edge);
-    let mask = Mask::from_pixels(u32::from(width), pixels);
-    Glyph { mask, left: 1, top: i32::from(height), advance: i32::from(width) + 2, missing: true }
+    let (width, height) = (i32::from(size * 6 / 10), i32::from(size * 7 / 10));
+    let edge = |x, y| y == 0 || y + 1 == height || x == 0 || x + 1 == width;
+    Glyph { mask: Mask::from_fn(width, height, edge), left: 1, top: height, advance: width + 2, missing: true }
 }
 
 /// Characters that steer other programs' text and show nothing themselves.

@@ -1,6 +1,6 @@
 //! Where each element of a scene stands: flex layout, with texts and prices measured by setting them.
 
-use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use embedded_graphics::geometry::{Point, Size};
@@ -28,19 +28,28 @@ pub(super) struct Placed {
     pub(super) children: Vec<Placed>,
 }
 
-/// Most kinds of scenes whose layouts are kept; a shop has some 50, by template, panel and what is missing.
-const SKELETONS_MAX: usize = 512;
-/// Most layouts of one kind: by the sizes of what stands in it. With some 2 KB each that is 16 MB at most.
-const LAYOUTS_MAX: usize = 16;
+/// Most layouts kept, at about 6 KB each 12 MB. A full memory is emptied: a layout costs some 30 µs.
+const LAYOUTS_MAX: usize = 2_048;
 
 /// The layouts that were found before, by what decides them.
 ///
 /// A layout is found by asking elements for their sizes, and what is asked next depends only on the scene's boxes
-/// and on the answers so far. So where the boxes are the same and every answer of an earlier layout still holds,
-/// that layout holds too: a changed price that is as wide as before moves nothing.
+/// and on the answers so far. So from the boxes on, the answers lead step by step to the layout: a changed price
+/// that is as wide as before moves nothing.
 #[derive(Debug, Default)]
 pub(super) struct Layouts {
-    layouts: HashMap<Skeleton, VecDeque<Layout>>,
+    first: HashMap<Skeleton, Step>,
+    count: usize,
+}
+
+/// Where some answers have led.
+#[derive(Debug, Default)]
+struct Step {
+    /// Which element is asked now, and for which room.
+    asks: Option<(usize, Room)>,
+    next: HashMap<Measured, Step>,
+    /// The layout, when nothing more is asked.
+    placed: Option<Rc<Placed>>,
 }
 
 /// A scene's boxes without what stands in them, depth first.
@@ -50,18 +59,18 @@ struct Skeleton {
     bones: Vec<Bone>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Bone {
     style: Style,
     /// None for what is measured.
     children: Option<usize>,
 }
 
-#[derive(Debug)]
-struct Layout {
-    /// Which element was asked, for which room, and its answer.
-    asked: Vec<(usize, Room, Measured)>,
-    placed: Rc<Placed>,
+/// Without the style: that is long, and few kinds of scenes differ in nothing else.
+impl Hash for Bone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.children.hash(state);
+    }
 }
 
 impl Skeleton {
@@ -84,27 +93,33 @@ impl Skeleton {
 /// Lays out a scene over its whole panel.
 pub(super) fn place(memory: &mut Memory, layouts: &mut Layouts, scene: &Scene) -> Rc<Placed> {
     let (skeleton, leaves) = Skeleton::of(scene);
-    let known = layouts.layouts.get(&skeleton).into_iter().flatten();
-    for layout in known {
-        let mut asked = layout.asked.iter();
-        if asked.all(|(leaf, room, answer)| measured(memory, leaves[*leaf], *room) == *answer) {
-            return Rc::clone(&layout.placed);
-        }
+    let mut step = layouts.first.get(&skeleton);
+    while let Some((leaf, room)) = step.and_then(|step| step.asks) {
+        let answer = measured(memory, leaves[leaf], room);
+        step = step.and_then(|step| step.next.get(&answer));
     }
-    let layout = computed(memory, scene);
-    let placed = Rc::clone(&layout.placed);
-    if layouts.layouts.len() >= SKELETONS_MAX {
-        layouts.layouts.clear();
+    if let Some(placed) = step.and_then(|step| step.placed.as_ref()) {
+        return Rc::clone(placed);
     }
-    let alike = layouts.layouts.entry(skeleton).or_default();
-    if alike.len() >= LAYOUTS_MAX {
-        alike.pop_front();
+    if layouts.count >= LAYOUTS_MAX {
+        *layouts = Layouts::default();
     }
-    alike.push_back(layout);
+    let (asked, placed) = computed(memory, scene);
+    let mut step = layouts.first.entry(skeleton).or_default();
+    for (leaf, room, answer) in asked {
+        step.asks = Some((leaf, room));
+        step = step.next.entry(answer).or_default();
+    }
+    step.placed = Some(Rc::clone(&placed));
+    layouts.count += 1;
     placed
 }
 
-fn computed(memory: &mut Memory, scene: &Scene) -> Layout {
+/// Which element was asked, for which room, and its answer.
+type Asked = (usize, Room, Measured);
+
+/// The layout of a scene, and what was asked to find it.
+fn computed(memory: &mut Memory, scene: &Scene) -> (Vec<Asked>, Rc<Placed>) {
     let mut tree: TaffyTree<Leaf<'_>> = TaffyTree::new();
     let root = grow(&mut tree, scene.root(), &mut 0);
     let panel = scene.panel();
@@ -119,7 +134,7 @@ fn computed(memory: &mut Memory, scene: &Scene) -> Layout {
         None => compute_leaf_layout(inputs, style, |_, _| 0.0, |_, _| taffy::Size::ZERO),
     })
     .expect(ROOT);
-    Layout { asked, placed: Rc::new(placed(&tree, root, Point::zero())) }
+    (asked, Rc::new(placed(&tree, root, Point::zero())))
 }
 
 const ROOT: &str = "nodes of the tree are those that were just made";
@@ -145,7 +160,7 @@ struct Leaf<'a> {
     number: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Measured {
     width: i32,
     height: i32,
@@ -157,7 +172,7 @@ impl Leaf<'_> {
     fn output(
         &self,
         memory: &mut Memory,
-        asked: &mut Vec<(usize, Room, Measured)>,
+        asked: &mut Vec<Asked>,
         inputs: LayoutInput,
         style: &taffy::Style,
     ) -> LayoutOutput {
@@ -189,8 +204,8 @@ fn measured(memory: &mut Memory, node: &Node, room: Room) -> Measured {
             (setting.width, setting.height, Some(setting.ascent()))
         }
         Content::Price(price) => {
-            let setting = memory.prices.set(&mut memory.faces, price, room);
-            (setting.width, setting.height, Some(setting.ascent))
+            let size = memory.prices.size(&mut memory.faces, price, room);
+            (size.width, size.height, Some(size.ascent))
         }
         Content::Code(code) => {
             // One that is none shows its text where the code would stand.

@@ -9,6 +9,7 @@ mod code;
 mod draw;
 mod face;
 mod layout;
+mod mask;
 mod picture;
 pub mod png;
 mod price;

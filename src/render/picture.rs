@@ -7,7 +7,8 @@ use gondola_protocol::{Colours, Ink};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
-use super::canvas::Mask;
+use super::draw::to_i32;
+use super::mask::Mask;
 use super::text::Room;
 use crate::template::Picture;
 use crate::template::scene::Image;
@@ -66,12 +67,14 @@ impl Pictures {
 }
 
 fn inked(picture: &RgbImage, dither: Dither, colours: Colours) -> Inked {
-    let inks = match dither {
+    let inks: Vec<Ink> = match dither {
         Dither::None => picture.pixels().map(|pixel| nearest(shades(pixel.0), colours)).collect(),
         Dither::Ordered => ordered(picture, colours),
         Dither::Diffusion => diffused(picture, colours),
     };
-    let mask = |ink: Ink| (ink, Mask::from_pixels(picture.width(), inks.iter().map(|drawn| *drawn == ink)));
+    let (width, height) = (to_i32(picture.width()), to_i32(picture.height()));
+    let drawn = |x: i32, y: i32| inks[usize::try_from(y * width + x).expect("a picture has some million pixels")];
+    let mask = |ink: Ink| (ink, Mask::from_fn(width, height, |x, y| drawn(x, y) == ink));
     let visible = [Ink::Black, Ink::Red, Ink::Yellow].into_iter().filter(|ink| colours.has(*ink));
     visible.map(mask).collect()
 }
@@ -157,7 +160,7 @@ mod tests {
     #[track_caller]
     fn check_black(dither: Dither, grey: u8, expected: std::ops::RangeInclusive<usize>) {
         let plain = RgbImage::from_pixel(32, 32, Rgb([grey; 3]));
-        let inks = match dither {
+        let inks: Vec<Ink> = match dither {
             Dither::Ordered => ordered(&plain, Colours::BlackRedYellow),
             _ => diffused(&plain, Colours::BlackRedYellow),
         };

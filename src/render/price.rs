@@ -14,18 +14,16 @@ use crate::template::style::TEXT_SIZE_MIN;
 const UNIT_SHARE_MAX: u16 = 28;
 
 /// A price at a size: its parts, placed from the upper left corner of the figures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct PriceSetting {
     parts: Vec<Part>,
-    pub(super) width: i32,
-    pub(super) height: i32,
+    width: i32,
+    height: i32,
     /// Rows from the top to the baseline of the figures.
-    pub(super) ascent: i32,
-    /// All of it can be read.
-    pub(super) whole: bool,
+    ascent: i32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct Part {
     run: Run,
     x: i32,
@@ -35,39 +33,54 @@ struct Part {
 /// Most sizes kept, at about 150 bytes each 0.6 MB. A full memory is emptied: finding a size costs some 10 µs.
 const SIZES_MAX: usize = 4_096;
 
-/// The sizes that prices were found to have. Figures are all as wide, so a size holds for every amount with as
-/// many of them: a changed price is rarely a question that was not asked before.
+/// The sizes that prices were found to have, by their amounts with every figure as 0. Figures are all as wide, so a
+/// size holds for every amount with as many of them: a changed price is rarely a question that was not asked before.
 #[derive(Debug, Default)]
 pub(super) struct Prices {
-    sizes: HashMap<(Price, Room), Size>,
+    sizes: HashMap<String, Vec<Kept>>,
+    count: usize,
 }
 
 /// The size of a price in a room.
+#[derive(Debug)]
+struct Kept {
+    price: Price,
+    room: Room,
+    size: PriceSize,
+}
+
+/// How large a price is.
 #[derive(Debug, Clone, Copy)]
-enum Size {
-    Fits(u16),
-    /// There is no room even for the smallest.
-    Cut,
+pub(super) struct PriceSize {
+    /// Of its figures.
+    size: u16,
+    pub(super) width: i32,
+    pub(super) height: i32,
+    /// Rows from the top to the baseline of the figures.
+    pub(super) ascent: i32,
+    /// All of it can be read.
+    pub(super) whole: bool,
 }
 
 impl Prices {
-    /// A price set as large as its sizes and the room allow, and smaller still before it overflows.
-    pub(super) fn set(&mut self, faces: &mut Faces, price: &Price, room: Room) -> PriceSetting {
+    /// How large a price is when it is as large as its sizes and the room allow, and smaller still before it
+    /// overflows.
+    pub(super) fn size(&mut self, faces: &mut Faces, price: &Price, room: Room) -> PriceSize {
         let amount = price.amount.replace(|figure: char| figure.is_ascii_digit(), "0");
-        let asked = (Price { amount, ..price.clone() }, room);
-        let known = self.sizes.get(&asked).copied();
-        let size = known.unwrap_or_else(|| {
-            if self.sizes.len() >= SIZES_MAX {
-                self.sizes.clear();
-            }
-            let size = fitting(faces, &asked.0, room);
-            self.sizes.insert(asked, size);
-            size
-        });
-        match size {
-            Size::Fits(size) => set_at(faces, price, size),
-            Size::Cut => PriceSetting { whole: false, ..set_at(faces, price, TEXT_SIZE_MIN) },
+        let alike = |kept: &&Kept| {
+            let Price { currency, unit, size, .. } = &kept.price;
+            kept.room == room && *size == price.size && *currency == price.currency && *unit == price.unit
+        };
+        if let Some(kept) = self.sizes.get(&amount).and_then(|kept| kept.iter().find(alike)) {
+            return kept.size;
         }
+        if self.count >= SIZES_MAX {
+            *self = Self::default();
+        }
+        let size = fitting(faces, price, room);
+        self.sizes.entry(amount).or_default().push(Kept { price: price.clone(), room, size });
+        self.count += 1;
+        size
     }
 }
 
@@ -76,13 +89,15 @@ fn figure_height(size: u16) -> i32 {
     (i32::from(size) * 70 + 50) / 100
 }
 
-fn fitting(faces: &mut Faces, price: &Price, room: Room) -> Size {
+fn fitting(faces: &mut Faces, price: &Price, room: Room) -> PriceSize {
     let fits = |set: &PriceSetting| {
         room.width.is_none_or(|room| set.width <= room) && room.height.is_none_or(|room| set.height <= room)
     };
+    let sized =
+        |size: u16, PriceSetting { width, height, ascent, .. }, whole| PriceSize { size, width, height, ascent, whole };
     let largest = set_at(faces, price, price.size.largest);
     if fits(&largest) {
-        return Size::Fits(price.size.largest);
+        return sized(price.size.largest, largest, true);
     }
     // From large to small, because a smaller price is not always narrower: its unit may no longer fit below the
     // decimals. Every second size is enough for the eye, and half the glyphs to keep. What cannot fit is not
@@ -93,11 +108,15 @@ fn fitting(faces: &mut Faces, price: &Price, room: Room) -> Size {
         room.width.is_none_or(|room| wanted <= room)
     };
     let low = |size: u16| room.height.is_none_or(|room| figure_height(size) <= room);
-    let mut sizes = (TEXT_SIZE_MIN..=price.size.largest).rev().step_by(2).skip(1);
-    let fitting = sizes.find(|size| low(*size) && narrow(*size) && fits(&set_at(faces, price, *size)));
-    fitting.map_or(Size::Cut, Size::Fits)
+    let sizes = (TEXT_SIZE_MIN..=price.size.largest).rev().step_by(2).skip(1);
+    let mut tried = sizes.filter(|size| low(*size) && narrow(*size)).map(|size| (size, set_at(faces, price, size)));
+    match tried.find(|(_, set)| fits(set)) {
+        Some((size, set)) => sized(size, set, true),
+        None => sized(TEXT_SIZE_MIN, set_at(faces, price, TEXT_SIZE_MIN), false),
+    }
 }
 
+/// A price whose figures have a size.
 fn set_at(faces: &mut Faces, price: &Price, size: u16) -> PriceSetting {
     let Notation { sign, side, separator } = notation(&price.currency);
     let (whole, decimals) = match price.amount.split_once('.') {
@@ -118,7 +137,7 @@ fn set_at(faces: &mut Faces, price: &Price, size: u16) -> PriceSetting {
     line.tail(decimals, sign_below, &unit, size, small);
     // A comma hangs below the line.
     let hang = if separator == ',' && !decimals.is_empty() { i32::from(size) * 14 / 100 } else { 0 };
-    PriceSetting { width: line.x, parts: line.parts, height: top + hang, ascent: top, whole: true }
+    PriceSetting { width: line.x, parts: line.parts, height: top + hang, ascent: top }
 }
 
 /// Parts placed one after the other.
@@ -163,10 +182,10 @@ impl Line<'_> {
     }
 }
 
-impl PriceSetting {
-    /// Draws the price with the upper left corner of its figures at `at`.
-    pub(super) fn draw(&self, drawing: &mut Drawing<'_>, at: Point, brush: Brush) {
-        for part in &self.parts {
+impl PriceSize {
+    /// Draws the price that has this size, with the upper left corner of its figures at `at`.
+    pub(super) fn draw(self, drawing: &mut Drawing<'_>, price: &Price, at: Point, brush: Brush) {
+        for part in set_at(&mut drawing.memory.faces, price, self.size).parts {
             drawing.run(&part.run, at + Point::new(part.x, part.baseline), brush);
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 use unicode_linebreak::linebreaks;
 
 use super::draw::{Brush, Drawing, to_i32, to_u32};
@@ -62,41 +62,32 @@ struct Setter<'a> {
 /// The texts that were set before.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    settings: HashMap<Key, Rc<Setting>>,
+    settings: HashMap<String, Vec<Kept>>,
+    count: usize,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    text: String,
+/// How a text was set in one look and room.
+#[derive(Debug)]
+struct Kept {
     look: TextLook,
     room: Room,
-}
-
-#[derive(Hash)]
-struct Asked<'a> {
-    text: &'a str,
-    look: TextLook,
-    room: Room,
-}
-
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.text == key.text && self.look == key.look && self.room == key.room
-    }
+    setting: Rc<Setting>,
 }
 
 impl Texts {
     /// A text set as large as its look and the room allow.
     pub(super) fn set(&mut self, faces: &mut Faces, text: &Text, room: Room) -> Rc<Setting> {
-        let asked = Asked { text: &text.text, look: text.look, room };
-        if let Some(setting) = self.settings.get(&asked) {
-            return Rc::clone(setting);
+        let mut kept = self.settings.get(&text.text).into_iter().flatten();
+        if let Some(kept) = kept.find(|kept| kept.room == room && kept.look == text.look) {
+            return Rc::clone(&kept.setting);
         }
-        if self.settings.len() >= SETTINGS_MAX {
-            self.settings.clear();
+        if self.count >= SETTINGS_MAX {
+            *self = Self::default();
         }
         let setting = Rc::new(set(faces, text, room));
-        self.settings.insert(Key { text: text.text.clone(), look: text.look, room }, Rc::clone(&setting));
+        let kept = Kept { look: text.look, room, setting: Rc::clone(&setting) };
+        self.settings.entry_ref(&text.text).or_default().push(kept);
+        self.count += 1;
         setting
     }
 }

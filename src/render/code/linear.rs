@@ -1,19 +1,19 @@
 //! Bar codes: EAN-13, EAN-8 and UPC-A (ISO/IEC 15420), Code 128 (ISO/IEC 15417).
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
-use super::CodeError;
+use super::{CodeError, count, runs};
 
 /// Bars in one line, one entry per module, true for dark; with what stands around and under them.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::render) struct Bars {
-    pub(in crate::render) dark: Vec<bool>,
+    dark: Vec<bool>,
     /// Light modules left of the bars.
     pub(in crate::render) quiet_left: i32,
     /// Light modules right of them.
     quiet_right: i32,
     /// Modules whose bars reach down between the digits.
-    pub(in crate::render) guards: &'static [RangeInclusive<usize>],
+    guards: &'static [RangeInclusive<i32>],
     pub(in crate::render) captions: Vec<Caption>,
 }
 
@@ -32,15 +32,13 @@ impl Bars {
         self.quiet_left + count(&self.dark) + self.quiet_right
     }
 
-    /// The bars that reach down between the digits.
-    pub(in crate::render) fn guard_bars(&self) -> Vec<bool> {
-        let guard = |module: usize| self.guards.iter().any(|span| span.contains(&module));
-        self.dark.iter().enumerate().map(|(module, dark)| *dark && guard(module)).collect()
+    /// The modules of each bar, and whether it reaches down between the digits.
+    pub(in crate::render) fn bars(&self) -> impl Iterator<Item = (Range<i32>, bool)> + '_ {
+        runs(&self.dark).map(|bar| {
+            let guard = self.guards.iter().any(|span| span.contains(&bar.start));
+            (bar, guard)
+        })
     }
-}
-
-fn count<T>(items: &[T]) -> i32 {
-    i32::try_from(items.len()).expect("a code has some thousand modules")
 }
 
 /// Left-hand digits of odd parity (set A), 7 modules, most significant leftmost.
@@ -223,8 +221,9 @@ mod tests {
     fn guards_stand_at_both_ends_and_in_the_middle() {
         let bars = ean_13("6901234567892").unwrap();
         assert_eq!(bars.dark.len(), 95);
-        let guards: Vec<usize> = (0..95).filter(|module| bars.guard_bars()[*module]).collect();
+        let guards: Vec<i32> = bars.bars().filter(|(_, guard)| *guard).map(|(bar, _)| bar.start).collect();
         assert_eq!(guards, [0, 2, 46, 48, 92, 94]);
+        assert_eq!(bars.bars().next(), Some((0..1, true)));
     }
 
     #[track_caller]

@@ -4,13 +4,13 @@
 
 mod linear;
 mod matrix;
+mod qr;
 
-use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use hashbrown::{Equivalent, HashMap};
 
-use super::canvas::Mask;
 use super::text::Room;
 use crate::template::scene::Code;
 use crate::template::style::{Digits, Level, Symbology};
@@ -18,8 +18,8 @@ use crate::template::style::{Digits, Level, Symbology};
 pub(super) use linear::Bars;
 pub(super) use matrix::Squares;
 
-/// Most codes kept, each with its masks some 500 bytes for bars and 2 KiB for squares: 8 MB at most. A full
-/// memory is emptied: a code costs 1 µs for bars and some 80 µs for a QR code.
+/// Most codes kept, each some 500 bytes for bars and 3 KiB for squares with their masks: 12 MB at most. A full
+/// memory is emptied: a code costs 1 µs for bars and some 20 µs for a QR code.
 const CODES_MAX: usize = 4_096;
 
 /// Rows of a code's digits, and of the light between them and the bars.
@@ -59,20 +59,11 @@ pub enum CodeError {
     },
 }
 
-/// An encoded code, and its masks at the modules at which it was drawn.
+/// An encoded code.
 #[derive(Debug)]
-pub(super) struct Encoded {
-    pub(super) shape: Shape,
-    masks: RefCell<Vec<(u16, Rc<Masks>)>>,
-}
-
-/// A code's dark modules at a size.
-#[derive(Debug)]
-pub(super) struct Masks {
-    /// One row for bars.
-    pub(super) dark: Mask,
-    /// The bars that reach down between the digits, one row.
-    pub(super) guards: Mask,
+pub(super) enum Encoded {
+    Bars(Bars),
+    Squares(Squares),
 }
 
 /// How a code is printed.
@@ -81,12 +72,6 @@ pub(super) struct Printed {
     /// Pixels of the narrowest bar or of a square.
     pub(super) module: u16,
     pub(super) digits: Digits,
-}
-
-#[derive(Debug)]
-pub(super) enum Shape {
-    Bars(Bars),
-    Squares(Squares),
 }
 
 /// The codes that were encoded before.
@@ -125,21 +110,21 @@ impl Codes {
         if self.encoded.len() >= CODES_MAX {
             self.encoded.clear();
         }
-        let encoded = shape(code).map(|shape| Rc::new(Encoded { shape, masks: RefCell::default() }));
+        let encoded = encode(code).map(Rc::new);
         let key = Key { content: code.content.clone(), symbology: code.symbology, level: code.level };
         self.encoded.insert(key, encoded.clone());
         encoded
     }
 }
 
-fn shape(code: &Code) -> Result<Shape, CodeError> {
+fn encode(code: &Code) -> Result<Encoded, CodeError> {
     match code.symbology {
-        Symbology::Ean13 => linear::ean_13(&code.content).map(Shape::Bars),
-        Symbology::Ean8 => linear::ean_8(&code.content).map(Shape::Bars),
-        Symbology::Upca => linear::upc_a(&code.content).map(Shape::Bars),
-        Symbology::Code128 => linear::code_128(&code.content).map(Shape::Bars),
-        Symbology::Qr => matrix::qr(&code.content, code.level).map(Shape::Squares),
-        Symbology::DataMatrix => matrix::data_matrix(&code.content).map(Shape::Squares),
+        Symbology::Ean13 => linear::ean_13(&code.content).map(Encoded::Bars),
+        Symbology::Ean8 => linear::ean_8(&code.content).map(Encoded::Bars),
+        Symbology::Upca => linear::upc_a(&code.content).map(Encoded::Bars),
+        Symbology::Code128 => linear::code_128(&code.content).map(Encoded::Bars),
+        Symbology::Qr => matrix::qr(&code.content, code.level).map(Encoded::Squares),
+        Symbology::DataMatrix => matrix::data_matrix(&code.content).map(Encoded::Squares),
     }
 }
 
@@ -147,9 +132,9 @@ impl Encoded {
     /// Columns with the light at both sides, and the fewest rows.
     pub(super) fn size(&self, printed: Printed) -> (i32, i32) {
         let module = i32::from(printed.module);
-        match &self.shape {
-            Shape::Bars(bars) => (bars.width() * module, BARS_ROWS_MIN + printed.digits_rows()),
-            Shape::Squares(squares) => (squares.side() * module, squares.side() * module),
+        match self {
+            Self::Bars(bars) => (bars.width() * module, BARS_ROWS_MIN + printed.digits_rows()),
+            Self::Squares(squares) => (squares.side() * module, squares.side() * module),
         }
     }
 
@@ -158,9 +143,9 @@ impl Encoded {
         let least = Printed { module: code.module.smallest, digits: code.digits };
         let printed = self.printed(code, room).unwrap_or(least);
         let (width, height) = self.size(printed);
-        match self.shape {
-            Shape::Bars(_) => (width, BARS_ROWS * i32::from(printed.module) + printed.digits_rows()),
-            Shape::Squares(_) => (width, height),
+        match self {
+            Self::Bars(_) => (width, BARS_ROWS * i32::from(printed.module) + printed.digits_rows()),
+            Self::Squares(_) => (width, height),
         }
     }
 
@@ -183,33 +168,20 @@ impl Encoded {
         }
         Err(refusal.expect("a code has one module at least"))
     }
-
-    /// The masks at a module of so many pixels.
-    pub(super) fn masks(&self, module: u16) -> Rc<Masks> {
-        let mut kept = self.masks.borrow_mut();
-        if let Some((_, masks)) = kept.iter().find(|(drawn, _)| *drawn == module) {
-            return Rc::clone(masks);
-        }
-        let masks = Rc::new(match &self.shape {
-            Shape::Bars(bars) => Masks {
-                dark: mask(std::slice::from_ref(&bars.dark), module, 1),
-                guards: mask(&[bars.guard_bars()], module, 1),
-            },
-            Shape::Squares(squares) => Masks { dark: mask(&squares.rows, module, module), guards: Mask::default() },
-        });
-        kept.push((module, Rc::clone(&masks)));
-        masks
-    }
 }
 
-/// Rows of modules, each so many pixels wide and high.
-fn mask(rows: &[Vec<bool>], width: u16, height: u16) -> Mask {
-    let columns = rows.first().map_or(0, Vec::len);
-    let pixels = rows.iter().flat_map(|row| {
-        let line = move || row.iter().flat_map(move |dark| (0..width).map(move |_| *dark));
-        (0..height).flat_map(move |_| line())
-    });
-    Mask::from_pixels(u32::try_from(columns).unwrap_or(0) * u32::from(width), pixels)
+/// The runs of dark modules in a row.
+fn runs(modules: &[bool]) -> impl Iterator<Item = Range<i32>> + '_ {
+    let mut end = 0;
+    modules.chunk_by(bool::eq).filter_map(move |run| {
+        let start = end;
+        end += count(run);
+        run[0].then_some(start..end)
+    })
+}
+
+fn count<T>(items: &[T]) -> i32 {
+    i32::try_from(items.len()).expect("a code has some thousand modules")
 }
 
 impl Printed {
