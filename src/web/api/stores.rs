@@ -10,6 +10,7 @@ use gondola_protocol::{Moment, StationId, StoreId};
 use serde::Serialize;
 
 use super::List;
+use crate::accounts::Visitor;
 use crate::controller::Controller;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::station::Station;
@@ -57,8 +58,8 @@ pub(super) struct StationJson {
     transfers_max: Option<usize>,
 }
 
-pub(super) async fn list(State(web): State<Arc<Web>>) -> Result<Json<List<StoreJson>>, Problem> {
-    let stores = web.stores.values().map(|shop| {
+pub(super) async fn list(State(web): State<Arc<Web>>, visitor: Visitor) -> Result<Json<List<StoreJson>>, Problem> {
+    let stores = web.shops(&visitor).map(|shop| {
         let (id, name) = named(shop);
         shop.handle.read(move |controller, now| store(id, name, controller, now))
     });
