@@ -41,6 +41,7 @@
 //! | [`fleet`] | labels, base stations, bindings; health, derived | decide what is sent |
 //! | [`confirmation`] | how far the shelf is with a product's price, derived from proofs | say more than was proven |
 //! | [`alert`] | what a person should look into, raised and cleared once | decide what is wrong |
+//! | [`accounts`] | users, roles, API tokens, sessions, and who did what | know a password, or what a route needs |
 //! | [`planner`] | what a label needs now, and the lines before the base stations | remember pictures |
 //! | [`template`] | XML and rules, parsed once; a view becomes a scene, its render key says when pixels differ | touch pixels |
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
@@ -82,6 +83,7 @@
 //! The same core runs in production and in virtual time: `simulate::harness` is `run::store` with a loop in
 //! place of the sockets, and an hour of a shop takes it about a second.
 
+pub mod accounts;
 pub mod alert;
 pub mod catalog;
 pub mod cli;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -104,7 +104,7 @@ fn port(line: &str) -> Option<u16> {
 }
 
 /// Runs a shop of six labels, in which a price changes each second, for as long as `visit` takes.
-async fn with_demo<V>(visit: impl FnOnce(SocketAddr) -> V) -> anyhow::Result<()>
+async fn with_demo<V>(visit: impl FnOnce(String) -> V) -> anyhow::Result<()>
 where
     V: Future<Output = anyhow::Result<()>>,
 {
@@ -120,16 +120,16 @@ where
     };
     let telemetry = Telemetry::silent();
     let stop = CancellationToken::new();
-    let (serving, address) = oneshot::channel();
+    let (serving, link) = oneshot::channel();
     let mut serving = Some(serving);
     let demo = demo::run(options, &telemetry, stop.clone(), move |progress| {
-        if let Progress::Serving(address) = progress {
-            let _ = serving.take().map(|serving| serving.send(address));
+        if let Progress::Serving { link, .. } = progress {
+            let _ = serving.take().map(|serving| serving.send(link));
         }
     });
     let visit = async {
         let _ends_the_demo = stop.drop_guard();
-        visit(address.await.context("the demonstration did not begin to serve")?).await
+        visit(link.await.context("the demonstration did not begin to serve")?).await
     };
     let (demo, visited) = tokio::join!(demo, visit);
     demo?;
@@ -151,18 +151,22 @@ async fn until<T: DeserializeOwned>(browser: &WebDriver, lines: &str) -> anyhow:
 }
 
 /// The addresses of the labels that the REST interface lists.
-async fn registered(address: SocketAddr) -> anyhow::Result<BTreeSet<String>> {
-    let answer = reqwest::get(format!("http://{address}/v1/stores/demo/labels")).await?.error_for_status()?;
+async fn registered(link: &str) -> anyhow::Result<BTreeSet<String>> {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let entered = client.get(link).send().await?;
+    let cookie = entered.headers().get("set-cookie").context("the link logs in")?.to_str()?.to_owned();
+    let path = reqwest::Url::parse(link)?.join("/v1/stores/demo/labels")?;
+    let answer = client.get(path).header("cookie", cookie).send().await?.error_for_status()?;
     let answer: serde_json::Value = answer.json().await?;
     let labels = answer["items"].as_array().context("a list has items")?.iter();
     labels.map(|label| Ok(label["label"].as_str().context("a label has an address")?.to_owned())).collect()
 }
 
-async fn look(browser: WebDriver, address: SocketAddr) -> anyhow::Result<()> {
-    browser.goto(format!("http://{address}/")).await?;
+async fn look(browser: WebDriver, link: String) -> anyhow::Result<()> {
+    browser.goto(&link).await?;
     let shown: BTreeSet<String> = until(&browser, &EVERY_GLASS.replace("LABELS", &LABELS.to_string())).await?;
     ensure!(shown.len() == LABELS, "the page shows {shown:?}");
-    ensure!(shown == registered(address).await?, "the page shows {shown:?}");
+    ensure!(shown == registered(&link).await?, "the page shows {shown:?}");
 
     browser.execute(REMEMBER, Vec::new()).await?;
     let changed: String = until(&browser, CHANGED).await?;
@@ -176,9 +180,9 @@ async fn look(browser: WebDriver, address: SocketAddr) -> anyhow::Result<()> {
 async fn an_open_page_shows_every_label_and_follows_a_price_by_itself() -> anyhow::Result<()> {
     let chromedriver = Chromedriver::start()?;
     let profile = tempfile::tempdir()?;
-    with_demo(async |address| {
+    with_demo(async |link| {
         let browser = chromedriver.browser(profile.path()).await?;
-        let looked = browser.run_and_quit(|browser| look(browser, address)).await;
+        let looked = browser.run_and_quit(|browser| look(browser, link)).await;
         looked.map_err(|error| anyhow!("{error:#}"))
     })
     .await

@@ -106,8 +106,8 @@ fn progress_bar(labels: u64) -> ProgressBar {
 
 fn show(bar: &ProgressBar, progress: Progress) {
     match progress {
-        Progress::Serving(address) => {
-            let line = format!("The dashboard is at http://{address} (Ctrl-C ends)");
+        Progress::Serving { link, .. } => {
+            let line = format!("The dashboard is at {link} (Ctrl-C ends)");
             if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
         }
         Progress::Phase(phase) => {

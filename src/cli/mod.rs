@@ -1,6 +1,7 @@
 //! The command line: one file per command. JSON on standard output, logs and progress on standard error;
 //! exit code 0 for done, 1 for failed or findings, 2 for usage or configuration.
 
+mod accounts;
 mod catalog;
 mod check;
 #[cfg(feature = "simulator")]
@@ -11,6 +12,8 @@ mod render;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulator;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +56,12 @@ enum Command {
     /// Look at a store's journal.
     #[command(subcommand)]
     Journal(journal::Journal),
+    /// Users of the dashboard.
+    #[command(subcommand)]
+    User(user::User),
+    /// Tokens of programs that use the REST interface.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Print the effective configuration.
     PrintConfig(print_config::PrintConfig),
 }
@@ -96,6 +105,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "simulator")]
         Command::Simulator(simulator) => simulator.run(),
         Command::Journal(journal) => journal.run(),
+        Command::User(user) => user.run(),
+        Command::Token(token) => token.run(),
         Command::PrintConfig(print) => print.run(),
     };
     match ended {

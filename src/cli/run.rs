@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ended;
 use crate::run::System;
+use crate::run::accounts::OneTime;
 use crate::run::clock::Clock;
 use crate::run::telemetry::Telemetry;
 
@@ -27,11 +28,10 @@ impl Run {
             let signals = super::until_signalled(stop.clone());
             let work = async {
                 let system = System::start(&config, templates, Clock::start(), &telemetry).await?;
-                tracing::info!(
-                    "the dashboard is at http://{}; nobody but this machine reaches it, because this version has no \
-                     accounts yet",
-                    system.web
-                );
+                if let Some(OneTime { user, password }) = &system.first_admin {
+                    eprintln!("first start: log in once as `{user}` with the password {password}");
+                }
+                tracing::info!("the dashboard is at http://{}", system.web);
                 let failed = tokio::select! {
                     biased;
                     // Cancel-safe: a token that is cancelled stays so.

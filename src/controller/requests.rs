@@ -140,6 +140,8 @@ impl Controller {
             Entry::Proof { label, digest, edition, key, shown } => {
                 self.recall_proof(now, *label, *digest, *edition, *key, shown);
             }
+            // The process's own journal has these.
+            Entry::Account(_) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use gondola_protocol::{Digest, Edition, LabelId, Panel};
 use serde::{Deserialize, Serialize};
 
+use crate::accounts;
 use crate::catalog::approvals::Verdict;
 use crate::catalog::history::PricePoint;
 use crate::catalog::sku::{PromotionId, Sku};
@@ -75,6 +76,8 @@ pub enum Entry {
         /// Of those, the ones whose glass was proven to agree.
         agreeing: u32,
     },
+    /// Something about users and tokens, or who did what: in the process's own journal, in no store's.
+    Account(accounts::Change),
 }
 
 /// Where a label hangs.

@@ -1,5 +1,6 @@
 //! The shells: they move bytes and time between the core and the outside, and decide nothing.
 
+pub mod accounts;
 #[cfg(feature = "broker")]
 pub mod broker;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod mqtt;
 pub mod outbox;
 pub mod pictures;
 pub mod publications;
+pub mod random;
 pub mod reload;
 pub mod stations;
 pub mod store;
@@ -42,6 +44,7 @@ use crate::template::Templates;
 use crate::template::view::StoreView;
 
 use crate::web::{self, StoreInfo, Web};
+use accounts::{AccountsError, AccountsHandle, OneTime};
 use clock::Clock;
 use feed::{Feed, Subscriber};
 use mqtt::BrokerOptions;
@@ -139,6 +142,12 @@ pub enum StartError {
     /// Certificates.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
+    /// The journal of users and tokens does not open.
+    #[error("cannot open the journal of accounts")]
+    AccountsJournal(#[source] JournalError),
+    /// The first admin cannot be made.
+    #[error("cannot make the first admin")]
+    FirstAdmin(#[source] AccountsError),
     /// A time zone that the configuration should have refused.
     #[error("store `{0}` has an unknown time zone")]
     TimeZone(StoreId),
@@ -151,6 +160,7 @@ impl StartError {
         match self {
             Self::DataDir(error) => Some(error.hint().to_owned()),
             Self::Journal { source, .. } => Some(source.hint()),
+            Self::AccountsJournal(source) => Some(source.hint()),
             Self::View { source, .. } => Some(source.hint().to_owned()),
             Self::Station { source, .. } => Some(source.hint().to_owned()),
             _ => None,
@@ -178,6 +188,10 @@ pub struct System {
     pub web: SocketAddr,
     /// Where the feed's broker is.
     pub broker: (String, u16),
+    /// Who may use it.
+    pub accounts: AccountsHandle,
+    /// The first admin's password, at the first start: whoever started the process is told.
+    pub first_admin: Option<OneTime>,
     /// The base stations' tasks, to read their counters.
     pub stations: BTreeMap<(StoreId, StationId), StationHandle>,
     tracker: TaskTracker,
@@ -204,14 +218,20 @@ impl System {
         let web = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         let broker = broker_address(&config.feed.broker).await?;
         let studio = Studio::start(std::thread::available_parallelism().map_or(1, usize::from))?;
+        let failed = CancellationToken::new();
+        let accounts = AccountsHandle::open(data_dir.path(), clock, failed.clone());
+        let accounts = accounts.map_err(StartError::AccountsJournal)?;
+        let first_admin = accounts.first_admin().await.map_err(StartError::FirstAdmin)?;
         let mut system = Self {
             stores: Vec::new(),
             web,
             broker: broker.clone(),
+            accounts,
+            first_admin,
             stations: BTreeMap::new(),
             tracker: TaskTracker::new(),
             shutdown: CancellationToken::new(),
-            failed: CancellationToken::new(),
+            failed,
             data_dir,
             entrance: Entrance::default(),
         };
@@ -244,7 +264,7 @@ impl System {
     fn start_web(&self, config: &Config, telemetry: &Telemetry, listener: TcpListener) {
         let stores = self.stores.iter().zip(&config.store);
         let stores = stores.map(|(handle, store)| StoreInfo { handle: handle.clone(), name: store.name.clone() });
-        let router = web::router(Web::new(stores.collect(), telemetry.exposition()));
+        let router = web::router(Web::new(stores.collect(), telemetry.exposition(), self.accounts.clone()));
         let shutdown = self.shutdown.clone();
         self.tracker.spawn(async move {
             if let Err(error) = web::serve(listener, router, shutdown).await {

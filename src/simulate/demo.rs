@@ -131,7 +131,12 @@ impl DemoReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// The dashboard can be opened.
-    Serving(SocketAddr),
+    Serving {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What a browser on this machine opens: it logs in.
+        link: String,
+    },
     /// Something begins that every label takes part in.
     Phase(String),
     /// Labels that agree by now.
@@ -205,7 +210,9 @@ pub async fn run(
         }
     });
     let system = System::start(&config, Arc::new(Templates::embedded()), clock, telemetry).await?;
-    progress(Progress::Serving(system.web));
+    let address = system.web;
+    let link = format!("http://{address}/enter?key={}", system.accounts.open_link());
+    progress(Progress::Serving { address, link });
     let mut demo = Demo::new(&options, &config, world, &system, (clock, started), &tasks, &end)?;
     let result = demo.play(&stop, &mut progress).await;
     let report = match result {

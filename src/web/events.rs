@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::future::{self, Either};
 use futures_util::stream::{self, Stream, StreamExt};
@@ -18,6 +19,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use super::problem::Problem;
 use super::request::Params;
 use super::{Closing, EVENT_STREAMS_MAX, Web};
+use crate::accounts::{Role, Visitor};
 use crate::fleet::health::Health;
 use crate::run::store::StoreHandle;
 
@@ -44,6 +46,7 @@ struct Change<'a> {
 /// The events of one store, or of all.
 pub(super) async fn events(
     State(web): State<Arc<Web>>,
+    visitor: Visitor,
     Params(query): Params<Query>,
     closing: Option<Extension<Closing>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -51,8 +54,14 @@ pub(super) async fn events(
         .try_acquire_owned()
         .map_err(|_| Problem::unavailable(format!("{EVENT_STREAMS_MAX} event streams are open already; close some")))?;
     let changes = match query.store {
-        Some(store) => vec![changes(web.shop(&store)?.handle.clone()).boxed()],
-        None => web.stores.values().map(|shop| changes(shop.handle.clone()).boxed()).collect(),
+        Some(store) => {
+            let shop = web.shop(&store)?;
+            if !visitor.may_in(Role::Viewer, shop.handle.id()) {
+                return Err(Problem::new(StatusCode::FORBIDDEN, format!("store `{store}` is not one of yours")));
+            }
+            vec![changes(shop.handle.clone()).boxed()]
+        }
+        None => web.shops(&visitor).map(|shop| changes(shop.handle.clone()).boxed()).collect(),
     };
     let closed = match closing {
         Some(Extension(Closing(closing))) => Either::Left(closing.cancelled_owned()),

@@ -1,16 +1,20 @@
 //! What people and programs see over HTTP: pages, the REST interface, events, metrics.
 //!
 //! It reads the stores through their handles and asks them for changes; it keeps no state of its own and
-//! decides nothing about labels. There are no accounts yet, so it listens on loopback addresses alone.
+//! decides nothing about labels. Who may use what stands in one table, [`routes`].
 
 mod api;
 mod events;
 mod guard;
+mod language;
 mod pages;
 mod picture;
+mod probes;
 mod problem;
 mod request;
+mod routes;
 mod selection;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -20,16 +24,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
+use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Extension, Router, middleware};
-use futures_util::future::join_all;
 use gondola_protocol::{LabelId, StoreId};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::{Role, Visitor};
+use crate::run::accounts::AccountsHandle;
 use crate::run::store::StoreHandle;
 use problem::Problem;
 
@@ -38,10 +42,6 @@ const BODY_MAX: usize = 1 << 20;
 
 /// Open event streams: a few screens per store; beyond it somebody forgets to close them.
 const EVENT_STREAMS_MAX: usize = 256;
-
-/// A store that does not answer a read for this long is not ready. A read waits behind one turn of news,
-/// which takes milliseconds.
-const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long requests that are under way at shutdown may take to end; a journal's sync is far below it.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -62,6 +62,9 @@ pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Web {
     stores: BTreeMap<StoreId, Shop>,
     metrics: Metrics,
+    accounts: AccountsHandle,
+    /// Whether browsers come through TLS, so that a cookie is for TLS alone.
+    is_secure: bool,
     /// Held while labels are registered: a label belongs to one store, and the stores do not know each other.
     registrations: Mutex<()>,
     event_streams: Arc<Semaphore>,
@@ -89,14 +92,21 @@ impl fmt::Debug for Web {
 impl Web {
     /// The web of these stores.
     #[must_use]
-    pub fn new(stores: Vec<StoreInfo>, metrics: Metrics) -> Self {
+    pub fn new(stores: Vec<StoreInfo>, metrics: Metrics, accounts: AccountsHandle) -> Self {
         let shop = |StoreInfo { handle, name }| (handle.id().clone(), Shop { handle, name, writes: Mutex::default() });
         Self {
             stores: stores.into_iter().map(shop).collect(),
             metrics,
+            accounts,
+            is_secure: false,
             registrations: Mutex::default(),
             event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
         }
+    }
+
+    /// The stores that a visitor may look into.
+    fn shops<'a>(&'a self, visitor: &'a Visitor) -> impl Iterator<Item = &'a Shop> {
+        self.stores.values().filter(|shop| visitor.may_in(Role::Viewer, shop.handle.id()))
     }
 
     /// The store that a path names.
@@ -114,19 +124,24 @@ fn label_id(text: &str) -> Result<LabelId, Problem> {
     text.parse().map_err(Problem::bad_request)
 }
 
-/// The routes.
+/// Everything that is served.
 pub fn router(web: Web) -> Router {
-    Router::new()
-        .merge(pages::routes())
-        .nest("/v1", api::routes())
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+    let web = Arc::new(web);
+    routes::router(&web)
+        .fallback(no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::writes))
+        .layer(middleware::from_fn_with_state(Arc::clone(&web), session::identify))
         .layer(middleware::from_fn(guard::headers))
-        .with_state(Arc::new(web))
+        .with_state(web)
+}
+
+async fn no_such_path(uri: Uri) -> Response {
+    if uri.path().starts_with("/v1/") {
+        return Problem::not_found(format!("there is nothing at {}", uri.path())).into_response();
+    }
+    pages::PageProblem::from(Problem::not_found(format!("there is no page at {}", uri.path()))).into_response()
 }
 
 /// Serves until `shutdown`; then event streams end, requests that are under way are answered, and nothing new
@@ -173,25 +188,4 @@ pub struct NotLoopback(pub SocketAddr);
 /// [`NotLoopback`], as long as there are no accounts.
 pub fn check_listen(addr: SocketAddr) -> Result<(), NotLoopback> {
     if addr.ip().to_canonical().is_loopback() { Ok(()) } else { Err(NotLoopback(addr)) }
-}
-
-/// 200 when every store answers.
-async fn ready(State(web): State<Arc<Web>>) -> Response {
-    let answers = web.stores.iter().map(|(id, shop)| async move {
-        let read = tokio::time::timeout(READY_WITHIN, shop.handle.read(|_, _| ()));
-        match read.await {
-            Ok(Ok(())) => None,
-            Ok(Err(gone)) => Some(gone.to_string()),
-            Err(_) => Some(format!("store `{id}` did not answer within {READY_WITHIN:?}")),
-        }
-    });
-    let silent: Vec<String> = join_all(answers).await.into_iter().flatten().collect();
-    if silent.is_empty() {
-        return "ready\n".into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, silent.join("\n") + "\n").into_response()
-}
-
-async fn metrics(State(web): State<Arc<Web>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (web.metrics)()).into_response()
 }

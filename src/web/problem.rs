@@ -6,7 +6,9 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::accounts::AccountError;
 use crate::controller::message::Refusal;
+use crate::run::accounts::AccountsError;
 use crate::run::store::{RequestError, StoreGone};
 
 /// Why a request was not answered as asked.
@@ -79,6 +81,17 @@ impl From<RequestError> for Problem {
         match error {
             RequestError::Refused(refusal) => refusal.into(),
             RequestError::Gone(gone) => gone.into(),
+        }
+    }
+}
+
+impl From<AccountsError> for Problem {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Refused(AccountError::NoUser(_) | AccountError::NoToken(_)) => Self::not_found(error),
+            AccountsError::Refused(_) => Self::conflict(error),
+            AccountsError::Password(_) | AccountsError::WrongPassword => Self::unprocessable(error),
+            AccountsError::Busy | AccountsError::Stopped => Self::unavailable(error),
         }
     }
 }

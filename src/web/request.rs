@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use axum::Form;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
@@ -29,6 +30,41 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             let reason = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, reason)| reason);
             Problem::bad_request(format!("query string: {reason}"))
         })
+    }
+}
+
+/// A form as a browser sends it; a name may come several times.
+pub(super) struct FormFields(Vec<(String, String)>);
+
+impl FormFields {
+    /// What was written in a field, without the spaces around it; empty where there is none.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// A secret as it was written.
+    pub(super) fn secret(&self, name: &str) -> String {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// Everything of one name.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim())
+    }
+
+    /// What a field holds, if anything.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Problem> {
+        self.text(name).parse().map_err(Problem::unprocessable)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for FormFields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let form = Form::<Vec<(String, String)>>::from_request(request, state).await;
+        form.map(|Form(fields)| Self(fields)).map_err(|error| Problem::new(error.status(), error.body_text()))
     }
 }
 

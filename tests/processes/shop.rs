@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -180,12 +181,13 @@ pub(crate) struct Controller {
 impl Controller {
     /// Starts one with the configuration in `dir`, and waits until it is ready.
     pub(crate) async fn start(dir: &TempDir) -> Self {
+        let token = token(dir).await;
         let command = &mut Command::new(GONDOLA);
         let command = command.args(["run", "--config"]).arg(dir.path().join("gondola.toml"));
         let mut process = Process::start("controller", command, dir.path());
         let line = process.logs("the dashboard is at ").await;
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-        let rest = Rest { base: url.trim_end_matches(';').to_owned(), client: client() };
+        let rest = Rest { base: url.to_owned(), client: client_with(&token) };
         let controller = Self { process, rest };
         eventually("a controller that is ready and subscribed", async || {
             let ready = controller.rest.client.get(format!("{}/readyz", controller.rest.base)).send().await;
@@ -254,6 +256,26 @@ impl Rest {
         })
         .await;
     }
+}
+
+/// A token for everything: made before the first start, kept beside the configuration.
+async fn token(dir: &TempDir) -> String {
+    let (file, config) = (dir.path().join("token"), dir.path().join("gondola.toml"));
+    if let Ok(token) = fs::read_to_string(&file) {
+        return token;
+    }
+    let arguments = ["token", "create", "tests", "--role", "admin", "--config", config.to_str().unwrap()];
+    let made = Process::gondola(&arguments, dir.path()).await.json(0);
+    let token = made["token"].as_str().unwrap().to_owned();
+    fs::write(file, &token).unwrap();
+    token
+}
+
+fn client_with(token: &str) -> Client {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    bearer.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+    Client::builder().no_proxy().default_headers(headers).build().unwrap()
 }
 
 /// A client for loopback: whatever proxy the machine has is not for it.

@@ -37,5 +37,12 @@ async fn a_data_directory_has_one_controller_and_others_are_told_which() {
         shop.controller.process.id()
     );
     assert_eq!(ended.errors, expected);
+    let config = shop.configuration();
+    for command in [["token", "create", "till"], ["user", "add", "bo"]] {
+        let arguments = [&command[..], &["--role", "staff", "--config", config.to_str().unwrap()]].concat();
+        let ended = Process::gondola(&arguments, shop.dir.path()).await;
+        ended.expect(1);
+        assert_eq!(ended.errors, expected);
+    }
     assert_eq!(shop.controller.rest.get("").await["labels"], 0, "the first one goes on");
 }

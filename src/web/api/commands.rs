@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::routing::post;
+use axum::http::{Method, StatusCode};
 use gondola_protocol::LabelId;
 use gondola_protocol::message::{Action, LightColour, Pattern, SLOTS_MAX, Status};
 use jiff::tz::TimeZone;
@@ -21,6 +19,7 @@ use crate::fleet::label::{Command, CommandState};
 use crate::instant;
 use crate::web::problem::Problem;
 use crate::web::request::{self, Body, FieldError, Fields};
+use crate::web::routes::{Need, Route, route};
 use crate::web::{Web, label_id};
 
 /// Longest blinking: an hour of it costs a label some days of battery.
@@ -78,28 +77,28 @@ const fn name(action: Action) -> &'static str {
 /// Reads what a kind of command takes beside the labels.
 type Read = fn(&mut Fields) -> Result<Action, FieldError>;
 
-/// Every kind by its path, with the fields that it takes.
-const KINDS: [(&str, &[&str], Read); 6] = [
-    ("flash", &["color", "seconds", "pattern"], flash),
-    ("page", &["index"], page),
-    ("refresh", &[], |_| Ok(Action::Refresh)),
-    ("ping", &[], |_| Ok(Action::Ping)),
-    ("identify", &[], |_| Ok(Action::Identify)),
-    ("firmware", &[], |_| Ok(Action::Firmware)),
+/// A kind of command: its path for one label and for a group, the fields that it takes, and how they are read.
+type Kind = (&'static str, &'static str, &'static [&'static str], Read);
+
+const KINDS: [Kind; 6] = [
+    ("/v1/stores/{store}/labels/{label}/flash", "/v1/stores/{store}/flash", &["color", "seconds", "pattern"], flash),
+    ("/v1/stores/{store}/labels/{label}/page", "/v1/stores/{store}/page", &["index"], page),
+    ("/v1/stores/{store}/labels/{label}/refresh", "/v1/stores/{store}/refresh", &[], |_| Ok(Action::Refresh)),
+    ("/v1/stores/{store}/labels/{label}/ping", "/v1/stores/{store}/ping", &[], |_| Ok(Action::Ping)),
+    ("/v1/stores/{store}/labels/{label}/identify", "/v1/stores/{store}/identify", &[], |_| Ok(Action::Identify)),
+    ("/v1/stores/{store}/labels/{label}/firmware", "/v1/stores/{store}/firmware", &[], |_| Ok(Action::Firmware)),
 ];
 
 /// The routes: each kind for one label and for a group.
-pub(super) fn routes() -> Router<Arc<Web>> {
-    KINDS.into_iter().fold(Router::new(), |routes, (kind, expected, read)| {
+pub(super) fn routes(need: Need) -> impl Iterator<Item = Route> {
+    KINDS.into_iter().flat_map(move |(for_one, for_group, expected, read)| {
         let to_one = move |State(web): State<Arc<Web>>,
                            Path((store, label)): Path<(String, String)>,
                            Body(body): Body| { one(web, store, label, body, expected, read) };
         let to_group = move |State(web): State<Arc<Web>>, Path(store): Path<String>, Body(body): Body| {
             group(web, store, body, expected, read)
         };
-        routes
-            .route(&format!("/stores/{{store}}/labels/{{label}}/{kind}"), post(to_one))
-            .route(&format!("/stores/{{store}}/{kind}"), post(to_group))
+        [route(Method::POST, for_one, need, to_one), route(Method::POST, for_group, need, to_group)]
     })
 }
 

@@ -10,15 +10,13 @@ mod results;
 mod rows;
 mod stores;
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::http::Uri;
-use axum::routing::{get, post, put};
+use axum::http::Method;
 use serde::Serialize;
 
 use super::problem::Problem;
-use super::{Web, events, picture};
+use super::routes::{Need, Route, route};
+use super::{events, picture};
+use crate::accounts::Role;
 
 /// Items of one batch, and of one page of a list: the contract's.
 const ITEMS_MAX: usize = 1_000;
@@ -42,33 +40,43 @@ impl<T> List<T> {
 }
 
 /// The routes below `/v1`.
-pub(super) fn routes() -> Router<Arc<Web>> {
-    Router::new()
-        .route("/stores", get(stores::list))
-        .route("/stores/{store}", get(stores::show))
-        .route("/stores/{store}/base-stations", get(stores::base_stations))
-        .route("/stores/{store}/products", get(products::list).put(rows::put_products).patch(rows::patch_products))
-        .route("/stores/{store}/products/{sku}", get(products::show))
-        .route("/stores/{store}/prices", put(rows::put_prices))
-        .route("/stores/{store}/promotions", put(rows::put_promotions))
-        .route("/stores/{store}/assortment", put(rows::put_assortment))
-        .route("/stores/{store}/push", post(jobs::push))
-        .route("/stores/{store}/pushes/{id}", get(jobs::show_push))
-        .route("/stores/{store}/reload", post(jobs::reload))
-        .route("/stores/{store}/reloads/{id}", get(jobs::show_reload))
-        .route("/stores/{store}/alerts", get(approvals::alerts))
-        .route("/stores/{store}/approvals", get(approvals::list))
-        .route("/stores/{store}/approvals/{id}/approve", post(approvals::approve))
-        .route("/stores/{store}/approvals/{id}/reject", post(approvals::reject))
-        .route("/stores/{store}/bindings", post(batch::bind))
-        .route("/stores/{store}/labels", get(labels::list).post(batch::register))
-        .route("/stores/{store}/labels/{label}", get(labels::show).delete(labels::remove))
-        .route("/stores/{store}/labels/{label}/bind", post(labels::bind))
-        .route("/stores/{store}/labels/{label}/unbind", post(labels::unbind))
-        .route("/stores/{store}/labels/{label}/image.png", get(picture::image))
-        .route("/events", get(events::events))
-        .merge(commands::routes())
-        .fallback(no_such_path)
+#[rustfmt::skip]
+pub(super) fn routes() -> Vec<Route> {
+    const LOOK: Need = Need::Role(Role::Viewer);
+    const BIND: Need = Need::Role(Role::Staff);
+    const LEAD: Need = Need::Role(Role::Manager);
+    let (get, post, put, patch, delete) = (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    let mut routes = vec![
+        route(get.clone(), "/v1/stores", LOOK, stores::list),
+        route(get.clone(), "/v1/stores/{store}", LOOK, stores::show),
+        route(get.clone(), "/v1/stores/{store}/base-stations", LOOK, stores::base_stations),
+        route(get.clone(), "/v1/stores/{store}/products", LOOK, products::list),
+        route(put.clone(), "/v1/stores/{store}/products", LEAD, rows::put_products),
+        route(patch, "/v1/stores/{store}/products", LEAD, rows::patch_products),
+        route(get.clone(), "/v1/stores/{store}/products/{sku}", LOOK, products::show),
+        route(put.clone(), "/v1/stores/{store}/prices", LEAD, rows::put_prices),
+        route(put.clone(), "/v1/stores/{store}/promotions", LEAD, rows::put_promotions),
+        route(put, "/v1/stores/{store}/assortment", LEAD, rows::put_assortment),
+        route(post.clone(), "/v1/stores/{store}/push", LEAD, jobs::push),
+        route(get.clone(), "/v1/stores/{store}/pushes/{id}", LOOK, jobs::show_push),
+        route(post.clone(), "/v1/stores/{store}/reload", LEAD, jobs::reload),
+        route(get.clone(), "/v1/stores/{store}/reloads/{id}", LOOK, jobs::show_reload),
+        route(get.clone(), "/v1/stores/{store}/alerts", LOOK, approvals::alerts),
+        route(get.clone(), "/v1/stores/{store}/approvals", LOOK, approvals::list),
+        route(post.clone(), "/v1/stores/{store}/approvals/{id}/approve", LEAD, approvals::approve),
+        route(post.clone(), "/v1/stores/{store}/approvals/{id}/reject", LEAD, approvals::reject),
+        route(post.clone(), "/v1/stores/{store}/bindings", BIND, batch::bind),
+        route(get.clone(), "/v1/stores/{store}/labels", LOOK, labels::list),
+        route(post.clone(), "/v1/stores/{store}/labels", BIND, batch::register),
+        route(get.clone(), "/v1/stores/{store}/labels/{label}", LOOK, labels::show),
+        route(delete, "/v1/stores/{store}/labels/{label}", LEAD, labels::remove),
+        route(post.clone(), "/v1/stores/{store}/labels/{label}/bind", BIND, labels::bind),
+        route(post, "/v1/stores/{store}/labels/{label}/unbind", BIND, labels::unbind),
+        route(get.clone(), "/v1/stores/{store}/labels/{label}/image.png", LOOK, picture::image),
+        route(get, "/v1/events", LOOK, events::events),
+    ];
+    routes.extend(commands::routes(BIND));
+    routes
 }
 
 /// How many items a page has.
@@ -76,8 +84,4 @@ fn limit(text: Option<&str>) -> Result<usize, Problem> {
     let Some(text) = text else { return Ok(ITEMS_DEFAULT) };
     let limit = text.parse().ok().filter(|limit| (1..=ITEMS_MAX).contains(limit));
     limit.ok_or_else(|| Problem::bad_request(format!("limit `{text}` is not 1 to {ITEMS_MAX}")))
-}
-
-async fn no_such_path(uri: Uri) -> Problem {
-    Problem::not_found(format!("there is nothing at /v1{}", uri.path()))
 }

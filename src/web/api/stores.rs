@@ -10,6 +10,7 @@ use gondola_protocol::{Moment, StationId, StoreId};
 use serde::Serialize;
 
 use super::List;
+use crate::accounts::Visitor;
 use crate::controller::Controller;
 use crate::fleet::ahead::Switch;
 use crate::fleet::health::{Health, Problem as LabelProblem};
@@ -79,8 +80,8 @@ struct ClockJson {
     uncertainty_ppm: f64,
 }
 
-pub(super) async fn list(State(web): State<Arc<Web>>) -> Result<Json<List<StoreJson>>, Problem> {
-    let stores = web.stores.values().map(|shop| {
+pub(super) async fn list(State(web): State<Arc<Web>>, visitor: Visitor) -> Result<Json<List<StoreJson>>, Problem> {
+    let stores = web.shops(&visitor).map(|shop| {
         let (id, name) = named(shop);
         shop.handle.read(move |controller, now| store(id, name, controller, now))
     });

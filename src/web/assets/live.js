@@ -22,6 +22,7 @@
   const read = async (path) => {
     const answer = await fetch(path, { cache: "no-store" });
     if (answer.status === 404) return null;
+    if (answer.status === 401) location.reload(); // the session has ended: the login page comes
     if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
     const holder = document.createElement("template");
     holder.innerHTML = await answer.text();

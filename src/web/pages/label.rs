@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::card::{self, Glass};
-use super::{PageProblem, layout, words};
+use super::layout::{self, Frame};
+use super::{PageProblem, words};
 use crate::controller::Controller;
 use crate::fleet::health::{Health, LOW_BATTERY};
 use crate::fleet::label::Label;
@@ -33,6 +34,7 @@ struct Seen {
 pub(super) async fn page(
     State(web): State<Arc<Web>>,
     Path((store, label)): Path<(String, String)>,
+    frame: Frame,
 ) -> Result<Markup, PageProblem> {
     let (shop, id) = (web.shop(&store)?, label_id(&label)?);
     let read = shop
@@ -40,7 +42,7 @@ pub(super) async fn page(
         .read(move |controller, now| controller.fleet().label(id).map(|label| Seen::of(controller, label, now)));
     let seen = read.await?.ok_or_else(|| picture::unknown(id))?;
     let content = seen.markup(shop.handle.id(), &shop.name);
-    Ok(layout::page(&format!("{} · {}", seen.title(), shop.name), Some(seen.now), &content))
+    Ok(frame.page(&format!("{} · {}", seen.title(), shop.name), Some(seen.now), &content))
 }
 
 impl Seen {

@@ -1,42 +1,96 @@
 //! What all pages have in common.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use gondola_protocol::Moment;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, html};
 
+use super::{url_query, words};
+use crate::accounts::{Role, Visitor};
 use crate::fleet::health::Health;
 use crate::instant;
-use crate::web::pages::words;
+use crate::web::language::Language;
 use crate::web::problem::Problem;
 
-/// A page around its content.
-pub(super) fn page(title: &str, now: Option<Moment>, content: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · Gondola" }
-                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href="/assets/style.css";
-                script src="/assets/live.js" defer {}
-            }
-            body data-now=[now.map(Moment::as_millis)] {
-                header.top {
-                    a.brand href="/" { "Gondola" }
-                    span #live role="status" {}
+/// What is around every page: who looks at it, in which language, and where.
+pub(in crate::web) struct Frame {
+    pub(super) visitor: Option<Visitor>,
+    pub(super) language: Language,
+    path: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Frame {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            visitor: parts.extensions.get::<Visitor>().cloned(),
+            language: Language::from_request_parts(parts, state).await?,
+            path: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        })
+    }
+}
+
+impl Frame {
+    /// The one of two texts that is in the reader's language.
+    pub(super) const fn say<'a>(&self, english: &'a str, chinese: &'a str) -> &'a str {
+        self.language.say(english, chinese)
+    }
+
+    /// A page around its content.
+    pub(super) fn page(&self, title: &str, now: Option<Moment>, content: &Markup) -> Markup {
+        let switch =
+            format!("/language?{}&{}", url_query("to", self.say("zh-CN", "en")), url_query("back", &self.path));
+        html! {
+            (DOCTYPE)
+            html lang=(self.language.tag()) {
+                (head(title))
+                body data-now=[now.map(Moment::as_millis)] {
+                    header.top {
+                        a.brand href="/" { "Gondola" }
+                        nav {
+                            @if let Some(visitor) = &self.visitor { (self.links(visitor)) }
+                            a href=(switch) lang=(self.say("zh-CN", "en")) { (self.say("中文", "English")) }
+                            span #live role="status" {}
+                        }
+                    }
+                    main { (content) }
                 }
-                main { (content) }
             }
+        }
+    }
+
+    fn links(&self, visitor: &Visitor) -> Markup {
+        html! {
+            @if visitor.may_everywhere(Role::Admin) && !visitor.must_choose_password {
+                a href="/users" { (self.say("Users", "用户")) }
+                a href="/tokens" { (self.say("Tokens", "令牌")) }
+                a href="/acts" { (self.say("Who did what", "操作记录")) }
+            }
+            @if let Some(user) = visitor.user() { a href="/account" { (user) } }
         }
     }
 }
 
-/// A page that says what went wrong.
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) " · Gondola" }
+            link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+            link rel="stylesheet" href="/assets/style.css";
+            script src="/assets/live.js" defer {}
+        }
+    }
+}
+
+/// A page that says what went wrong; nothing is known of who looks at it.
 pub(super) fn problem(problem: &Problem) -> Markup {
     let title = problem.status.canonical_reason().unwrap_or("Error");
     let content = html! {
@@ -44,7 +98,8 @@ pub(super) fn problem(problem: &Problem) -> Markup {
         p { (words::sentence(&problem.detail)) }
         p { a href="/" { "Back to the overview" } }
     };
-    page(title, None, &content)
+    let frame = Frame { visitor: None, language: Language::English, path: "/".to_owned() };
+    frame.page(title, None, &content)
 }
 
 /// A health's mark and name.

@@ -23,6 +23,10 @@ pub(super) struct Matters {
     sources: Vec<Markup>,
 }
 
+/// Whoever looks may decide held changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decides;
+
 /// A held change.
 #[derive(Debug)]
 struct Waiting {
@@ -70,7 +74,8 @@ impl Matters {
         }
     }
 
-    pub(super) fn markup(&self, store: &StoreId) -> Markup {
+    /// With buttons for whoever decides.
+    pub(super) fn markup(&self, store: &StoreId, decides: Option<Decides>) -> Markup {
         html! {
             @if self.held_count > 0 {
                 section.attention {
@@ -80,14 +85,14 @@ impl Matters {
                         @for held in &self.held {
                             li {
                                 span { strong { (held.what) } " · " (held.reason) " " span.faint { (held.since) } }
-                                span.choices {
+                                @if decides.is_some() { span.choices {
                                     button type="button" data-post={ "/v1/stores/" (store) "/approvals/" (held.id) "/approve" } {
                                         "Approve"
                                     }
                                     button type="button" data-post={ "/v1/stores/" (store) "/approvals/" (held.id) "/reject" } {
                                         "Reject"
                                     }
-                                }
+                                } }
                             }
                         }
                         (more(self.held_count - self.held.len()))

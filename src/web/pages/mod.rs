@@ -1,38 +1,66 @@
 //! The pages that people see. Rendered here, kept current by a small script that reads fragments again.
 
+mod account;
+mod acts;
 mod attention;
 mod card;
 mod label;
 mod layout;
 mod matters;
 mod overview;
+mod tokens;
+mod users;
 mod words;
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::http::{HeaderName, Uri, header};
+use axum::http::{HeaderName, Method, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
-use super::Web;
 use super::problem::Problem;
+use super::routes::{Need, Route, route};
+use crate::accounts::Role;
 
 /// The routes of the pages, of their fragments and of what they load.
-pub(super) fn routes() -> Router<Arc<Web>> {
+#[rustfmt::skip]
+pub(super) fn routes() -> Vec<Route> {
+    const LOOK: Need = Need::Role(Role::Viewer);
+    const ADMIN: Need = Need::Everywhere(Role::Admin);
     let style = asset("text/css; charset=utf-8", include_str!("../assets/style.css"));
     let script = asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"));
     let icon = asset("image/svg+xml", include_str!("../assets/icon.svg"));
-    Router::new()
-        .route("/", get(overview::all))
-        .route("/stores/{store}", get(overview::store))
-        .route("/stores/{store}/summary", get(overview::summary))
-        .route("/stores/{store}/labels/{label}", get(label::page))
-        .route("/stores/{store}/labels/{label}/card", get(card::fragment))
-        .route("/assets/style.css", get(async || style))
-        .route("/assets/live.js", get(async || script))
-        .route("/assets/icon.svg", get(async || icon))
-        .fallback(no_such_page)
+    let (get, post) = (Method::GET, Method::POST);
+    vec![
+        route(get.clone(), "/", LOOK, overview::all),
+        route(get.clone(), "/stores/{store}", LOOK, overview::store),
+        route(get.clone(), "/stores/{store}/summary", LOOK, overview::summary),
+        route(get.clone(), "/stores/{store}/labels/{label}", LOOK, label::page),
+        route(get.clone(), "/stores/{store}/labels/{label}/card", LOOK, card::fragment),
+        route(get.clone(), "/login", Need::Nothing, account::login_page),
+        route(post.clone(), "/login", Need::Nothing, account::login),
+        route(post.clone(), "/logout", Need::Account, account::logout),
+        route(get.clone(), "/account", Need::Account, account::page),
+        route(post.clone(), "/account/password", Need::Account, account::choose_password),
+        route(get.clone(), "/enter", Need::Nothing, account::enter),
+        route(get.clone(), "/language", Need::Nothing, account::language),
+        route(get.clone(), "/users", ADMIN, users::page),
+        route(post.clone(), "/users", ADMIN, users::add),
+        route(post.clone(), "/users/{user}/permit", ADMIN, users::permit),
+        route(post.clone(), "/users/{user}/password", ADMIN, users::reset_password),
+        route(post.clone(), "/users/{user}/remove", ADMIN, users::remove),
+        route(get.clone(), "/tokens", ADMIN, tokens::page),
+        route(post.clone(), "/tokens", ADMIN, tokens::create),
+        route(post, "/tokens/{token}/revoke", ADMIN, tokens::revoke),
+        route(get.clone(), "/acts", ADMIN, acts::page),
+        route(get.clone(), "/assets/style.css", Need::Nothing, async || style),
+        route(get.clone(), "/assets/live.js", Need::Nothing, async || script),
+        route(get, "/assets/icon.svg", Need::Nothing, async || icon),
+    ]
+}
+
+/// `name=value` with everything escaped that is not plain.
+pub(super) fn url_query(name: &str, value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    format!("{name}={}", value.bytes().map(escape).collect::<String>())
 }
 
 type Asset = ([(HeaderName, &'static str); 2], &'static str);
@@ -43,7 +71,7 @@ const fn asset(content_type: &'static str, text: &'static str) -> Asset {
 }
 
 /// A problem as a page.
-struct PageProblem(Problem);
+pub(super) struct PageProblem(Problem);
 
 impl<P: Into<Problem>> From<P> for PageProblem {
     fn from(problem: P) -> Self {
@@ -55,8 +83,4 @@ impl IntoResponse for PageProblem {
     fn into_response(self) -> Response {
         (self.0.status, layout::problem(&self.0)).into_response()
     }
-}
-
-async fn no_such_page(uri: Uri) -> PageProblem {
-    Problem::not_found(format!("there is no page at {}", uri.path())).into()
 }

@@ -10,8 +10,10 @@ use serde::Deserialize;
 
 use super::attention::Attention;
 use super::card::Card;
-use super::matters::Matters;
-use super::{PageProblem, layout, words};
+use super::layout::{self, Frame};
+use super::matters::{Decides, Matters};
+use super::{PageProblem, url_query, words};
+use crate::accounts::{Role, Visitor};
 use crate::controller::Controller;
 use crate::fleet::health::Health;
 use crate::fleet::station::Station;
@@ -121,18 +123,18 @@ impl Search {
 }
 
 /// Every store.
-pub(super) async fn all(State(web): State<Arc<Web>>) -> Result<Markup, PageProblem> {
-    let limit = (CARDS_MAX / web.stores.len().max(1)).max(1);
-    let seen = try_join_all(web.stores.values().map(|shop| see(shop, Search::default(), limit))).await?;
+pub(super) async fn all(State(web): State<Arc<Web>>, visitor: Visitor, frame: Frame) -> Result<Markup, PageProblem> {
+    let limit = (CARDS_MAX / web.shops(&visitor).count().max(1)).max(1);
+    let seen = try_join_all(web.shops(&visitor).map(|shop| see(shop, Search::default(), limit))).await?;
     let content = html! {
-        @for seen in &seen { (seen.markup()) }
-        @if seen.is_empty() { p { "No store is configured." } }
+        @for seen in &seen { (seen.markup(&visitor)) }
+        @if seen.is_empty() { p { "There is no store that you may look into." } }
     };
     let title = match &seen[..] {
         [one] => one.name.clone(),
         _ => "Stores".to_owned(),
     };
-    Ok(layout::page(&title, seen.first().map(|seen| seen.now), &content))
+    Ok(frame.page(&title, seen.first().map(|seen| seen.now), &content))
 }
 
 /// One store, with the search that its form asks for.
@@ -140,17 +142,23 @@ pub(super) async fn store(
     State(web): State<Arc<Web>>,
     Path(store): Path<String>,
     Params(query): Params<Query>,
+    visitor: Visitor,
+    frame: Frame,
 ) -> Result<Markup, PageProblem> {
     let shop = web.shop(&store)?;
     let seen = see(shop, query.search()?, CARDS_MAX).await?;
-    Ok(layout::page(&seen.name, Some(seen.now), &seen.markup()))
+    Ok(frame.page(&seen.name, Some(seen.now), &seen.markup(&visitor)))
 }
 
 /// A store's summary, for the script.
-pub(super) async fn summary(State(web): State<Arc<Web>>, Path(store): Path<String>) -> Result<Markup, PageProblem> {
+pub(super) async fn summary(
+    State(web): State<Arc<Web>>,
+    Path(store): Path<String>,
+    visitor: Visitor,
+) -> Result<Markup, PageProblem> {
     let shop = web.shop(&store)?;
     let summary = shop.handle.read(Summary::of).await?;
-    Ok(summary.markup(shop.handle.id()))
+    Ok(summary.markup(shop.handle.id(), &visitor))
 }
 
 async fn see(shop: &Shop, search: Search, limit: usize) -> Result<Seen, StoreGone> {
@@ -165,14 +173,14 @@ async fn see(shop: &Shop, search: Search, limit: usize) -> Result<Seen, StoreGon
 }
 
 impl Seen {
-    fn markup(&self) -> Markup {
+    fn markup(&self, visitor: &Visitor) -> Markup {
         let store = &self.store;
         // A page that shows every bound label takes in those that are bound while it is open.
         let whole = self.search.is_plain() && self.search.after.is_none() && self.cards.next.is_none();
         html! {
             section.store data-store=(store) data-whole[whole] {
                 h1 { a href={ "/stores/" (store) } { (self.name) } " " small { (store) } }
-                div.summary { (self.summary.markup(store)) }
+                div.summary { (self.summary.markup(store, visitor)) }
                 (self.form())
                 div.cards { @for card in &self.cards.items { (card.markup(store)) } }
                 p.none hidden[!self.cards.items.is_empty()] { "No label to show here." }
@@ -225,13 +233,6 @@ impl Seen {
     }
 }
 
-/// `name=value` with everything escaped that is not plain.
-fn url_query(name: &str, value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    format!("{name}={}", value.bytes().map(escape).collect::<String>())
-}
-
 impl Summary {
     fn of(controller: &Controller, now: Moment) -> Self {
         let fleet = controller.fleet();
@@ -270,7 +271,7 @@ impl Summary {
         self.counts.iter().find(|(counted, _)| *counted == health).map_or(0, |(_, count)| *count)
     }
 
-    fn markup(&self, store: &StoreId) -> Markup {
+    fn markup(&self, store: &StoreId, visitor: &Visitor) -> Markup {
         let total: usize = self.counts.iter().map(|(_, count)| count).sum();
         let bound = total - self.count(Health::Unbound);
         html! {
@@ -293,7 +294,7 @@ impl Summary {
                     }
                 }
             }
-            (self.matters.markup(store))
+            (self.matters.markup(store, visitor.may_in(Role::Manager, store).then_some(Decides)))
             (self.attention.markup(store))
             (self.base_stations())
             (self.unregistered(store))

@@ -34,7 +34,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The day of the tests, 2026-11-20 at noon in Shanghai: before the promotion of their product.
-const DAY: Moment = Moment::from_secs(1_795_147_200);
+pub(super) const DAY: Moment = Moment::from_secs(1_795_147_200);
 
 /// One running store.
 pub(super) struct TestShop {

@@ -1,0 +1,49 @@
+//! What watches the process: whether it lives, whether it answers, and what it counts.
+//!
+//! `/healthz` and `/readyz` are open, and say nothing but names of stores that are silent. `/metrics` needs a token that
+//! may look at every store: behind a proxy every visitor comes from loopback, so that an address proves nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::join_all;
+
+use super::Web;
+use super::routes::{Need, Route, route};
+use crate::accounts::Role;
+
+/// A store that does not answer a read for this long is not ready. A read waits behind one turn of news,
+/// which takes milliseconds.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        route(Method::GET, "/healthz", Need::Nothing, async || "ok\n"),
+        route(Method::GET, "/readyz", Need::Nothing, ready),
+        route(Method::GET, "/metrics", Need::Everywhere(Role::Viewer), metrics),
+    ]
+}
+
+/// 200 when every store answers.
+async fn ready(State(web): State<Arc<Web>>) -> Response {
+    let answers = web.stores.iter().map(|(id, shop)| async move {
+        let read = tokio::time::timeout(READY_WITHIN, shop.handle.read(|_, _| ()));
+        match read.await {
+            Ok(Ok(())) => None,
+            Ok(Err(gone)) => Some(gone.to_string()),
+            Err(_) => Some(format!("store `{id}` did not answer within {READY_WITHIN:?}")),
+        }
+    });
+    let silent: Vec<String> = join_all(answers).await.into_iter().flatten().collect();
+    if silent.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, silent.join("\n") + "\n").into_response()
+}
+
+async fn metrics(State(web): State<Arc<Web>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (web.metrics)()).into_response()
+}

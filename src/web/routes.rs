@@ -1,0 +1,173 @@
+//! The one table of routes: method, path, and what a visitor needs for it. The router is made from it, so that there is
+//! no route that asks for nothing by mistake; who does something with success is noted here, too.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawPathParams, Request, State};
+use axum::handler::Handler;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use gondola_protocol::StoreId;
+
+use super::pages::PageProblem;
+use super::problem::Problem;
+use super::{Web, api, pages, probes, session};
+use crate::accounts::{Act, Role, Visitor};
+
+/// Longest path that is noted.
+const NOTED_CHARS_MAX: usize = 200;
+
+/// What a visitor needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: what everybody may see.
+    Nothing,
+    /// To be somebody, if only with a temporary password: one's own account.
+    Account,
+    /// A role: in the store that the path names, or in any store where it names none.
+    Role(Role),
+    /// A role in every store.
+    Everywhere(Role),
+}
+
+/// One method of one path.
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) need: Need,
+    handler: MethodRouter<Arc<Web>>,
+}
+
+/// A route.
+pub(super) fn route<H, T>(method: Method, path: &'static str, need: Need, handler: H) -> Route
+where
+    H: Handler<T, Arc<Web>>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("a method of the standard");
+    Route { method, path, need, handler: on(filter, handler) }
+}
+
+/// Every route.
+pub(super) fn table() -> Vec<Route> {
+    [pages::routes(), api::routes(), probes::routes()].into_iter().flatten().collect()
+}
+
+/// A router of every route, each behind its need.
+pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
+    table().into_iter().fold(Router::new(), |router, Route { method, path, need, handler }| {
+        let gate = Gate { web: Arc::clone(web), action: format!("{method} {path}"), need };
+        router.route(path, handler.route_layer(from_fn_with_state(gate, admit)))
+    })
+}
+
+/// What an answer tells the record of who did what, beside the path.
+#[derive(Debug, Clone)]
+pub(super) struct Did(pub(super) String);
+
+/// What stands before a route.
+#[derive(Clone)]
+struct Gate {
+    web: Arc<Web>,
+    /// What the record of who did what calls it.
+    action: String,
+    need: Need,
+}
+
+async fn admit(
+    State(Gate { web, action, need }): State<Gate>,
+    params: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
+    let store = params.iter().find(|(name, _)| *name == "store").map(|(_, store)| store.to_owned());
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    if let Err(refused) = check(need, visitor.as_ref(), store.as_deref()) {
+        return refused.respond(&request);
+    }
+    let (changes, asked) = (!request.method().is_safe(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let done = response.status().is_success() || response.status().is_redirection();
+    match visitor {
+        Some(visitor) if done && changes => {
+            let detail = response.extensions().get::<Did>().map(|Did(detail)| shortened(detail));
+            let act = Act { who: visitor.who.to_string(), action, path: shortened(&asked), detail };
+            match web.accounts.note(act).await {
+                Ok(()) => response,
+                Err(error) => Problem::unavailable(format!("it is done, but not noted: {error}")).into_response(),
+            }
+        }
+        _ => response,
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(NOTED_CHARS_MAX).collect()
+}
+
+/// Why a visitor is not let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refused {
+    Unidentified,
+    /// A password is to be chosen first.
+    Password,
+    Role(String),
+}
+
+fn check(need: Need, visitor: Option<&Visitor>, store: Option<&str>) -> Result<(), Refused> {
+    if need == Need::Nothing {
+        return Ok(());
+    }
+    let visitor = visitor.ok_or(Refused::Unidentified)?;
+    if need == Need::Account {
+        return Ok(());
+    }
+    if visitor.must_choose_password {
+        return Err(Refused::Password);
+    }
+    // A path whose store is none is answered by its handler.
+    let store: Option<StoreId> = store.and_then(|store| store.parse().ok());
+    let (may, wanted) = match (need, store) {
+        (Need::Role(role), Some(store)) => {
+            (visitor.may_in(role, &store), format!("the role `{role}` in store `{store}`"))
+        }
+        (Need::Role(role), None) => (visitor.may_somewhere(role), format!("the role `{role}`")),
+        (Need::Everywhere(role), _) => (visitor.may_everywhere(role), format!("the role `{role}` in every store")),
+        (Need::Nothing | Need::Account, _) => (true, String::new()),
+    };
+    if may { Ok(()) } else { Err(Refused::Role(wanted)) }
+}
+
+impl Refused {
+    /// A program and a script get a problem; a person who opens a page gets the page that helps.
+    fn respond(self, request: &Request) -> Response {
+        let opens_a_page = request.method() == Method::GET && accepts_html(request.headers());
+        match (self, opens_a_page) {
+            (Self::Unidentified, true) => {
+                let next = request.uri().path_and_query().map_or("/", |asked| asked.as_str());
+                Redirect::to(&format!("/login?{}", pages::url_query("next", next))).into_response()
+            }
+            (Self::Password, true) => Redirect::to("/account").into_response(),
+            (Self::Role(wanted), true) => PageProblem::from(forbidden(&wanted)).into_response(),
+            (Self::Unidentified, false) => {
+                ([(header::WWW_AUTHENTICATE, "Bearer")], session::unidentified()).into_response()
+            }
+            (Self::Password, false) => {
+                let detail = "choose a password of your own first, at /account";
+                Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+            }
+            (Self::Role(wanted), false) => forbidden(&wanted).into_response(),
+        }
+    }
+}
+
+fn forbidden(wanted: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, format!("this needs {wanted}; ask an admin"))
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|text| text.contains("text/html"))
+}
