@@ -18,6 +18,8 @@ word_enum! {
         ReloadFailed = "reload_failed",
         /// A source sends rows older than what is known.
         Regressed = "regressed",
+        /// The journal cannot be written to.
+        Journal = "journal",
     }
 }
 

@@ -12,6 +12,10 @@ use crate::journal::entry::Entry;
 
 impl Controller {
     pub(super) fn handle_request(&mut self, now: Moment, ticket: Ticket, request: Request) {
+        if let Some(why) = self.journal_trouble() {
+            let refusal = Refusal::NotDurable(why.to_owned());
+            return self.outputs.push_back(Output::Reply(ticket, Err(refusal)));
+        }
         match request {
             Request::Apply { rows } => {
                 let rows = self.apply(now, rows);
@@ -125,9 +129,10 @@ impl Controller {
                     self.note_applied(now, &applied);
                 }
             }
-            Entry::Proof { label, digest, edition, key, shown } => {
+            Entry::Proof { label, digest, edition, key, shown, previous_until: _ } => {
                 self.recall_proof(now, *label, *digest, *edition, *key, shown);
             }
+            Entry::Confirmed { labels } => self.recall_confirmations(labels),
         }
     }
 
