@@ -12,6 +12,7 @@ pub mod session;
 pub mod visitor;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use gondola_protocol::Moment;
@@ -111,6 +112,23 @@ pub enum Change {
     },
     /// Somebody changed something over the web, successfully.
     Acted(Act),
+}
+
+/// As a sentence for people, without passwords and secrets.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UserAdded { user, .. } => write!(f, "user {user} added"),
+            Self::UserPermitted { user, .. } => write!(f, "user {user} may do something else"),
+            Self::PasswordChosen { user, .. } => write!(f, "user {user} chose a password"),
+            Self::PasswordReset { user, .. } => write!(f, "user {user} was given a password for one login"),
+            Self::UserRemoved { user, .. } => write!(f, "user {user} removed"),
+            Self::TokenCreated { token, name, .. } => write!(f, "token {token} created for {name}"),
+            Self::TokenUsed { token } => write!(f, "token {token} used"),
+            Self::TokenRevoked { token, .. } => write!(f, "token {token} revoked"),
+            Self::Acted(Act { who, action, path, .. }) => write!(f, "{who}: {action} at {path}"),
+        }
+    }
 }
 
 /// Who did what.

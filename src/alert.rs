@@ -24,6 +24,8 @@ word_enum! {
         Stranger = "stranger",
         /// Two labels answer to one id.
         DuplicateId = "duplicate_id",
+        /// The journal cannot be written to.
+        Journal = "journal",
     }
 }
 

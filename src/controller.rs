@@ -8,6 +8,7 @@
 mod commands;
 mod desire;
 mod dispatch;
+mod durability;
 mod evidence;
 pub mod jobs;
 mod measures;
@@ -33,10 +34,12 @@ use crate::fleet::Fleet;
 use crate::fleet::accuracy::Accuracy;
 use crate::fleet::ahead::Switch;
 use crate::fleet::label::Label;
+use crate::journal::Position;
 use crate::journal::entry::Entry;
 use crate::planner::Planner;
 use crate::template::view::{LabelView, StoreView};
 use crate::template::{Scene, SceneError, Templates};
+use durability::Durability;
 use jobs::Jobs;
 use message::{Input, Notice, Output};
 use sources::Sources;
@@ -120,9 +123,12 @@ pub struct Controller {
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
     told: Told,
+    /// The journal's newest record, with what was put out for it.
+    journal_sequence: u64,
     /// Batches put out for the journal, and how many of them it holds.
     appended: u64,
     synced: u64,
+    durability: Durability,
     /// Outputs that wait until the journal holds so many batches.
     after_sync: VecDeque<(u64, Output)>,
     /// Batches put out for the view, and how many of them it holds.
@@ -165,8 +171,10 @@ impl Controller {
             enrolling_until: None,
             changed: BTreeSet::new(),
             told: Told::default(),
+            journal_sequence: 0,
             appended: 0,
             synced: 0,
+            durability: Durability::default(),
             after_sync: VecDeque::new(),
             stored: 0,
             flushed: 0,
@@ -181,15 +189,19 @@ impl Controller {
         &mut self.catalog
     }
 
-    /// Takes up an entry that the journal holds from an earlier run. Nothing is put out for it.
-    pub fn replay(&mut self, at: Moment, entry: &Entry) {
+    /// Takes up an entry that the journal holds from an earlier run, in the record `sequence`, or in several of which
+    /// it says what they came to. Nothing is put out for it.
+    pub fn replay(&mut self, sequence: Option<u64>, at: Moment, entry: &Entry) {
+        self.journal_sequence = sequence.unwrap_or(self.journal_sequence);
         self.carry_out(at, entry);
         self.outputs.clear();
     }
 
-    /// Goes on where an earlier run ended, after view and journal were read: `journaled_until` is the instant of
-    /// the journal's last record. Boundaries that passed meanwhile count from their own instants.
-    pub fn resume(&mut self, now: Moment, journaled_until: Option<Moment>) {
+    /// Goes on where an earlier run ended, after view and journal were read: behind the journal's record `head`, which
+    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants.
+    pub fn resume(&mut self, now: Moment, head: Option<Position>, journaled_until: Option<Moment>) {
+        self.journal_sequence = head.map_or(0, |head| head.sequence);
+        self.durability.head = head;
         self.catalog.resume(journaled_until.unwrap_or(now));
         self.catalog.handle_timeout(now);
         self.catalog.note_all(now);
@@ -217,7 +229,8 @@ impl Controller {
                 self.rendering.remove(&number);
                 self.handle_outcome(now, number, Outcome::Status(WireStatus::NoRoom));
             }
-            Input::Synced(batches) => self.handle_synced(batches),
+            Input::Synced { batches, head } => self.handle_synced(now, batches, head),
+            Input::JournalFailed(why) => self.handle_journal_failed(now, why),
             Input::Stored(batches) => self.handle_stored(batches),
         }
         self.settle(now);
@@ -251,6 +264,7 @@ impl Controller {
         self.catalog.handle_timeout(now);
         self.look_for_gaps(now);
         self.take_sample(now);
+        self.look_for_slowness(now);
     }
 
     /// The clock was set back: waits that were measured by it are over, and everything is looked at.
@@ -270,6 +284,8 @@ impl Controller {
     fn sweep(&mut self, now: Moment) {
         self.wakes.insert((now + SWEEP_PERIOD, Wake::Sweep));
         self.catalog.forget_deletions(now);
+        self.record_confirmations();
+        self.tell_journal_head(now);
         let wanted = self.fleet.labels().flat_map(Label::digests).collect();
         self.outputs.push_back(Output::KeepPictures(wanted));
         self.look_at_all();
@@ -290,7 +306,8 @@ impl Controller {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
-        [wake, self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample()].into_iter().flatten().min()
+        let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
+        own.into_iter().chain([wake]).flatten().min()
     }
 
     /// What is to be done next.
@@ -363,8 +380,9 @@ impl Controller {
         &self.sources
     }
 
-    fn handle_synced(&mut self, batches: u64) {
+    fn handle_synced(&mut self, now: Moment, batches: u64, head: Option<Position>) {
         self.synced = batches;
+        self.note_synced(now, head);
         while let Some((_, output)) = self.after_sync.pop_front_if(|(batch, _)| *batch <= batches) {
             self.outputs.push_back(output);
         }
@@ -389,6 +407,8 @@ impl Controller {
     /// Puts out a batch for the journal.
     fn append(&mut self, entries: Vec<Entry>) {
         self.appended += 1;
+        self.journal_sequence += entries.len() as u64;
+        self.note_appended();
         self.outputs.push_back(Output::Append(entries));
     }
 

@@ -581,7 +581,7 @@ fn accuracy_and_waits_are_measured_over_time_and_the_hours_survive_a_restart() {
     let mut again = Controller::new(settings(1), Templates::embedded().into(), shop.harness.now());
     for event in shop.harness.events() {
         if let Event::Journal(at, entry) = event {
-            again.replay(*at, entry);
+            again.replay(None, *at, entry);
         }
     }
     let week = |controller: &Controller| controller.accuracy().week().copied().collect::<Vec<_>>();

@@ -79,8 +79,18 @@ impl History {
         !is_known
     }
 
+    /// Its points, oldest first: taken back in this order they make the same history.
+    pub(crate) fn points(&self, sku: &Sku) -> impl Iterator<Item = PricePoint> {
+        self.points.iter().map(|point| PricePoint {
+            sku: sku.clone(),
+            from: point.from,
+            price: point.price,
+            promotion_id: point.promotion.clone(),
+        })
+    }
+
     /// Takes back a point, in the order of the journal.
-    pub(super) fn restore(&mut self, point: PricePoint) {
+    pub(crate) fn restore(&mut self, point: PricePoint) {
         self.push(Point { from: point.from, price: point.price, promotion: point.promotion_id });
     }
 

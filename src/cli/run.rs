@@ -23,7 +23,8 @@ impl Run {
         let config = super::config(&self.config)?;
         let templates = super::templates(config.templates.as_ref())?;
         let telemetry = Telemetry::start("info");
-        super::runtime()?.block_on(async {
+        let runtime = super::runtime()?;
+        let ended = runtime.block_on(async {
             let stop = CancellationToken::new();
             let signals = super::until_signalled(stop.clone());
             let work = async {
@@ -51,6 +52,9 @@ impl Run {
                 ended = work => ended,
                 () = signals => Ok(Ended::Findings),
             }
-        })
+        });
+        // A thread that hangs in a disk's hands would keep the process for as long.
+        runtime.shutdown_background();
+        ended
     }
 }

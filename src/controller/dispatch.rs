@@ -70,7 +70,7 @@ impl Controller {
 
     /// Starts transfers and commands as far as the base stations have room.
     pub(super) fn plan(&mut self, now: Moment) {
-        if self.planner.waiting() == 0 {
+        if self.planner.waiting() == 0 || self.is_far_behind() {
             return;
         }
         let mut stations: Vec<StationId> = self.fleet.stations().map(|station| station.id.clone()).collect();

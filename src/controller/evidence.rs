@@ -13,7 +13,7 @@ use crate::fleet::ahead::{Kept, SLOT};
 use crate::fleet::choice::FAILURES_MAX;
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel};
-use crate::journal::entry::{Entry, Shown};
+use crate::journal::entry::{CONFIRMED_MAX, Confirmed, Entry, Shown};
 use crate::template::RenderKey;
 
 /// How long a proof is awaited after a picture was delivered.
@@ -42,6 +42,13 @@ pub(super) struct Ended {
     /// The picture; none for a command, and when the label is gone since.
     sent: Option<UnderWay>,
 }
+
+/// A label that goes on to show its picture is recorded as doing so this often.
+///
+/// Until then only memory knows of its later check-ins, which a restart loses for a label that never comes back; and an
+/// audit looks back through as much of the journal before it finds the label. 30,000 labels make 120 records of 50 KB a
+/// day, a tenth of their proofs.
+const CONFIRMED_PERIOD: Duration = Duration::from_hours(6);
 
 impl Controller {
     pub(super) fn handle_station(&mut self, now: Moment, station: StationId, event: HeadEvent) {
@@ -168,7 +175,8 @@ impl Controller {
     fn handle_proof(&mut self, now: Moment, check_in: &CheckIn) {
         let Some(label) = self.fleet.label_mut(check_in.label) else { return };
         let (digest, edition) = (check_in.digest, check_in.edition);
-        let told = label.reported.as_ref().is_some_and(|told| (told.digest, told.edition) == (digest, edition));
+        let told = label.reported.as_mut().filter(|told| (told.digest, told.edition) == (digest, edition));
+        let told = told.map(|told| told.confirmed = now).is_some();
         let content = label.content_of(digest);
         let goes_back = label.reported.as_ref().is_some_and(|told| edition < told.edition);
         if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, check_in))
@@ -179,10 +187,7 @@ impl Controller {
             label.fault = None;
         }
         if !told {
-            label.displayed_at = Some(now);
-            label.reported = Some(Reported { digest, edition, since: now, content: content.clone() });
-            let (key, shown) = content.map_or((None, Vec::new()), |content| (Some(content.key), content.shown));
-            self.append(vec![Entry::Proof { label: check_in.label, digest, edition, key, shown }]);
+            self.record_proof(now, check_in, content);
             self.measure_wait(now, check_in.label);
         }
         if goes_back && check_in.reason != Reason::Boot {
@@ -192,6 +197,38 @@ impl Controller {
             label.resend.take_if(|resend| edition >= *resend);
         }
         self.raise_edition(now, check_in.label);
+    }
+
+    /// A label has proven another picture than before: from now on that is what is known of its glass.
+    fn record_proof(&mut self, now: Moment, check_in: &CheckIn, content: Option<Content>) {
+        let sequence = self.journal_sequence + 1;
+        let Some(label) = self.fleet.label_mut(check_in.label) else { return };
+        let (digest, edition) = (check_in.digest, check_in.edition);
+        let before = label.reported.as_ref().filter(|before| before.confirmed > before.since);
+        let previous_until = before.map(|before| before.confirmed);
+        label.displayed_at = Some(now);
+        let (key, shown) = content.as_ref().map_or((None, Vec::new()), |it| (Some(it.key), it.shown.clone()));
+        label.reported =
+            Some(Reported { digest, edition, since: now, content, confirmed: now, recorded: now, sequence });
+        self.append(vec![Entry::Proof { label: check_in.label, digest, edition, key, shown, previous_until }]);
+    }
+
+    /// Brings into the journal until when labels have confirmed their pictures, as far as that is news of
+    /// [`CONFIRMED_PERIOD`] or more.
+    pub(super) fn record_confirmations(&mut self) {
+        let mut labels = Vec::new();
+        for label in self.fleet.labels_mut() {
+            let id = label.id;
+            if let Some(reported) = &mut label.reported
+                && reported.confirmed.since(reported.recorded) >= CONFIRMED_PERIOD
+            {
+                reported.recorded = reported.confirmed;
+                labels.push(Confirmed { label: id, proof: reported.sequence, until: reported.confirmed });
+            }
+        }
+        for labels in labels.chunks(CONFIRMED_MAX) {
+            self.append(vec![Entry::Confirmed { labels: labels.to_vec() }]);
+        }
     }
 
     /// A label that shows another picture with an edition at or above the desired one would refuse the
@@ -215,11 +252,22 @@ impl Controller {
         key: Option<RenderKey>,
         shown: &[Shown],
     ) {
+        let sequence = self.journal_sequence;
         let Some(label) = self.fleet.label_mut(label) else { return };
         let content = key.map(|key| Content { key, shown: shown.to_vec() });
-        label.reported = Some(Reported { digest, edition, since: at, content });
+        label.reported = Some(Reported { digest, edition, since: at, content, confirmed: at, recorded: at, sequence });
         label.edition_last = label.edition_last.max(edition);
         label.displayed_at = Some(at);
+    }
+
+    /// Takes up confirmations that the journal holds from an earlier run.
+    pub(super) fn recall_confirmations(&mut self, labels: &[Confirmed]) {
+        for Confirmed { label, proof, until } in labels {
+            let reported = self.fleet.label_mut(*label).and_then(|label| label.reported.as_mut());
+            if let Some(reported) = reported.filter(|reported| reported.sequence == *proof) {
+                (reported.confirmed, reported.recorded) = (*until, *until);
+            }
+        }
     }
 
     pub(super) fn handle_outcome(&mut self, now: Moment, number: TransferNumber, outcome: Outcome) {

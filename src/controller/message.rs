@@ -19,6 +19,7 @@ use crate::fleet::ahead::Switch;
 use crate::fleet::health::{Health, Problem};
 use crate::fleet::label::SKUS_MAX;
 use crate::instant;
+use crate::journal::Position as JournalPosition;
 use crate::journal::entry::{Entry, Position};
 use crate::storage::ViewChange;
 use crate::template::Scene;
@@ -74,8 +75,15 @@ pub enum Input {
     },
     /// Render threads or base station had no room for a transfer after all.
     Unsent(TransferNumber),
-    /// The journal holds the first `n` of the appended batches for good.
-    Synced(u64),
+    /// The journal holds the first so many of the appended batches for good.
+    Synced {
+        /// How many.
+        batches: u64,
+        /// Its newest record, if its shell has one.
+        head: Option<JournalPosition>,
+    },
+    /// The journal cannot be written to, and says why; what it was given waits, and it goes on by itself.
+    JournalFailed(String),
     /// The view holds the first `n` of the stored batches.
     Stored(u64),
 }
@@ -324,6 +332,13 @@ pub enum Publication {
     Alert(Alert),
     /// How a label is.
     Label(LabelState),
+    /// How far the journal goes, once a day: whoever keeps it can tell that the chain up to there was not rewritten.
+    JournalHead {
+        /// The newest record and its hash.
+        head: JournalPosition,
+        /// When that was so.
+        at: Moment,
+    },
 }
 
 /// How a label is, as others are told.
@@ -356,7 +371,7 @@ pub enum UnknownSkus {
     Refuse,
 }
 
-/// Why a request is not carried out. Nothing has changed.
+/// Why a request is not carried out. Nothing has changed, unless the refusal says that this is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The label is not registered in this store.
@@ -384,6 +399,14 @@ pub enum Refusal {
     /// A held change that never was.
     #[error("there is no change {0} that waits")]
     UnknownHeld(HeldId),
+    /// The journal takes nothing.
+    #[error("nothing can be changed now, because it could not be kept: {0}; try again once that is mended")]
+    NotDurable(String),
+    /// The journal stopped taking anything after the request was decided.
+    #[error(
+        "whether this will be kept is not known yet: {0}; look again once that is mended, and repeat it if it is not there"
+    )]
+    Unsure(String),
     /// A template that does not exist.
     #[error("template `{0}` does not exist; there are {known}", known = .1.join(", "))]
     UnknownTemplate(String, Vec<String>),

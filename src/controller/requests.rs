@@ -13,6 +13,10 @@ use crate::journal::entry::Entry;
 
 impl Controller {
     pub(super) fn handle_request(&mut self, now: Moment, ticket: Ticket, request: Request) {
+        if let Some(why) = self.journal_trouble() {
+            let refusal = Refusal::NotDurable(why.to_owned());
+            return self.outputs.push_back(Output::Reply(ticket, Err(refusal)));
+        }
         match request {
             Request::Apply { rows } => {
                 let rows = self.apply(now, rows);
@@ -137,9 +141,10 @@ impl Controller {
             Entry::Accuracy { bound, agreeing } => {
                 self.accuracy.recall(Sample { at: now, bound: *bound, agreeing: *agreeing });
             }
-            Entry::Proof { label, digest, edition, key, shown } => {
+            Entry::Proof { label, digest, edition, key, shown, previous_until: _ } => {
                 self.recall_proof(now, *label, *digest, *edition, *key, shown);
             }
+            Entry::Confirmed { labels } => self.recall_confirmations(labels),
             // The process's own journal has these.
             Entry::Account(_) => {}
         }

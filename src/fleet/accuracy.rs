@@ -14,7 +14,8 @@ const HOUR: Duration = Duration::from_hours(1);
 
 const MINUTES_MAX: usize = 24 * 60;
 
-const HOURS_MAX: usize = 7 * 24;
+/// Hours that a store looks back on.
+pub const HOURS_MAX: usize = 7 * 24;
 
 /// Buckets of a histogram: a tenth of a second, then each half as long again as the one before, to half a day and beyond.
 const BUCKETS: usize = 34;

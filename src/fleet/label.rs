@@ -60,6 +60,12 @@ pub struct Reported {
     pub since: Moment,
     /// Which picture of ours that is; none for a picture that is not ours.
     pub content: Option<Content>,
+    /// Last proof: the label's last word was that it still shows this.
+    pub confirmed: Moment,
+    /// Of that, what the journal holds or is about to.
+    pub recorded: Moment,
+    /// The record of the first proof in the journal.
+    pub sequence: u64,
 }
 
 /// A picture that a label may hold without having proven it: it was delivered, or its station went away.

@@ -1,6 +1,8 @@
 //! What the journal records.
 
-use gondola_protocol::{Digest, Edition, LabelId, Panel};
+use std::fmt;
+
+use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts;
@@ -68,6 +70,10 @@ pub enum Entry {
         key: Option<crate::template::RenderKey>,
         /// What the picture showed; empty for a picture that is not ours.
         shown: Vec<Shown>,
+        /// When the label last confirmed the picture before this one, in microseconds since the Unix epoch; none
+        /// where it never did after that one's proof.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "micros")]
+        previous_until: Option<Moment>,
     },
     /// How many bound labels agreed: once an hour.
     Accuracy {
@@ -78,6 +84,138 @@ pub enum Entry {
     },
     /// Something about users and tokens, or who did what: in the process's own journal, in no store's.
     Account(accounts::Change),
+    /// Labels have confirmed, at check-ins, that they still show what they had proven.
+    Confirmed {
+        /// Which, at most [`CONFIRMED_MAX`].
+        labels: Vec<Confirmed>,
+    },
+}
+
+impl Entry {
+    /// Whether it says something of a label.
+    #[must_use]
+    pub fn is_about(&self, id: LabelId) -> bool {
+        match self {
+            Self::Registered { label, .. }
+            | Self::Removed { label }
+            | Self::Bound { label, .. }
+            | Self::Unbound { label }
+            | Self::Proof { label, .. } => *label == id,
+            Self::Confirmed { labels } => labels.iter().any(|confirmed| confirmed.label == id),
+            Self::Prices { .. } | Self::Decided { .. } | Self::Accuracy { .. } | Self::Account(_) => false,
+        }
+    }
+
+    /// Whether it names a product.
+    #[must_use]
+    pub fn names(&self, sku: &Sku) -> bool {
+        match self {
+            Self::Bound { skus, .. } => skus.contains(sku),
+            Self::Prices { points } => points.iter().any(|point| point.sku == *sku),
+            Self::Decided { row, .. } => matches!(row, RowKey::Sku(_, of) if of == sku),
+            Self::Proof { shown, .. } => shown.iter().any(|shown| shown.sku == *sku),
+            Self::Registered { .. }
+            | Self::Removed { .. }
+            | Self::Unbound { .. }
+            | Self::Confirmed { .. }
+            | Self::Accuracy { .. }
+            | Self::Account(_) => false,
+        }
+    }
+}
+
+/// As a sentence for people; of many products or labels how many they are.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered { label, panel, position } => {
+                write!(f, "label {label} registered with panel {panel}")?;
+                let Position { aisle, shelf, slot } = position;
+                let is_known = !(aisle.is_empty() && shelf.is_empty() && slot.is_empty());
+                if is_known { write!(f, " at aisle {aisle}, shelf {shelf}, slot {slot}") } else { Ok(()) }
+            }
+            Self::Removed { label } => write!(f, "label {label} removed"),
+            Self::Bound { label, skus, template } => {
+                write!(f, "label {label} bound to {}", list(skus.iter().map(Sku::to_string)))?;
+                template.iter().try_for_each(|template| write!(f, " with template {template}"))
+            }
+            Self::Unbound { label } => write!(f, "label {label} unbound"),
+            Self::Prices { points } => {
+                let price = |point: &PricePoint| {
+                    let price = point.price.map_or_else(|| "no price".to_owned(), |price| price.to_string());
+                    format!("{} {price}", point.sku)
+                };
+                write!(f, "prices changed: {}", list(points.iter().map(price)))
+            }
+            Self::Decided { row, revision, verdict } => {
+                let verdict = if *verdict == Verdict::Approved { "approved" } else { "rejected" };
+                write!(f, "{row}, revision {revision}, {verdict}")
+            }
+            Self::Proof { label, digest, edition, shown, .. } => {
+                write!(f, "label {label} proved edition {edition}, digest {digest}")?;
+                let price = |it: &Shown| format!("{} {}", it.sku, it.price.as_deref().unwrap_or("no price"));
+                if shown.is_empty() { Ok(()) } else { write!(f, ", showing {}", list(shown.iter().map(price))) }
+            }
+            Self::Accuracy { bound, agreeing } => write!(f, "{agreeing} of {bound} bound labels agreed"),
+            Self::Account(change) => write!(f, "{change}"),
+            Self::Confirmed { labels } => {
+                let name = |confirmed: &Confirmed| confirmed.label.to_string();
+                write!(f, "still shown as proven: {}", list(labels.iter().map(name)))
+            }
+        }
+    }
+}
+
+/// Things that a line for people names; of more it says how many.
+const LISTED_MAX: usize = 8;
+
+fn list(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(LISTED_MAX);
+    let mut text = names.take(LISTED_MAX).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+/// Labels in one [`Entry::Confirmed`]: some 50 KB, so that a large store's confirmations are a few dozen records.
+pub const CONFIRMED_MAX: usize = 1_000;
+
+/// A label's last word that its picture is still there. On disk it is `[label, proof, until]`, because there are many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(LabelId, u64, u64)", from = "(LabelId, u64, u64)")]
+pub struct Confirmed {
+    /// The label.
+    pub label: LabelId,
+    /// The record of the proof that it confirms.
+    pub proof: u64,
+    /// When the label last said so.
+    pub until: Moment,
+}
+
+impl From<Confirmed> for (LabelId, u64, u64) {
+    fn from(Confirmed { label, proof, until }: Confirmed) -> Self {
+        (label, proof, until.as_micros())
+    }
+}
+
+impl From<(LabelId, u64, u64)> for Confirmed {
+    fn from((label, proof, until): (LabelId, u64, u64)) -> Self {
+        Self { label, proof, until: Moment::from_micros(until) }
+    }
+}
+
+mod micros {
+    use gondola_protocol::Moment;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
+        moment.map(Moment::as_micros).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Moment>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Moment::from_micros))
+    }
 }
 
 /// Where a label hangs.

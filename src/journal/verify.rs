@@ -1,29 +1,41 @@
-//! A whole journal, streamed: every record in order, or the first one that is broken.
+//! A whole journal, streamed over its segments: every record in order, or the first one that is broken.
 
-use std::io::{BufRead, Read};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use gondola_protocol::StoreId;
 
-use super::chain::{Chain, Flaw, LINE_MAX, Position, Record};
+use super::chain::{Chain, Flaw, Position, Record};
+use super::checkpoint;
+use super::directory::Directory;
+use super::segment::{self, Contents, Lines, Segment};
 
 /// A journal that verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
-    /// How many records it has.
+    /// How many records were checked.
     pub records: u64,
+    /// The oldest record that is kept; 1 while none was dropped for its age.
+    pub first: u64,
+    /// How many files they are in.
+    pub segments: usize,
+    /// The record up to which a checkpoint says what all records come to; none while there is none.
+    pub checkpoint: Option<u64>,
     /// Its newest record.
     pub head: Position,
 }
 
 /// The first record of a journal that does not verify. All before it do; nothing is known of those after it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {sequence} (line {line}, from byte {offset}) {flaw}")]
+#[error("record {sequence} ({file}, line {line}, from byte {offset}) {flaw}")]
 pub struct Broken {
     /// The number that the record should have.
     pub sequence: u64,
+    /// The file that it should be in.
+    pub file: String,
     /// The line in the file, from 1.
     pub line: u64,
-    /// Where the line begins, in bytes.
+    /// Where the line begins, in bytes of the uncompressed text.
     pub offset: u64,
     /// What is wrong with it.
     pub flaw: Flaw,
@@ -41,8 +53,19 @@ impl Broken {
                 "is this the journal of another store? otherwise restore it from a copy".to_owned()
             }
             Flaw::Unknown { .. } => "its hash is right: was it written by a newer gondola? use that version".to_owned(),
-            Flaw::Unreadable { .. } => "check the disk and the file's permissions".to_owned(),
-            Flaw::TooLong | Flaw::NoHash | Flaw::Hash { .. } | Flaw::Sequence { .. } => format!(
+            Flaw::Unreadable { .. } => {
+                "check the disk and the file's permissions; if the file is damaged, restore a copy of it".to_owned()
+            }
+            Flaw::Missing { .. } => format!(
+                "files were removed from the journal's directory; restore a copy that holds record {}",
+                self.sequence
+            ),
+            Flaw::TooLong
+            | Flaw::NoHash
+            | Flaw::Hash { .. }
+            | Flaw::Sequence { .. }
+            | Flaw::Header { .. }
+            | Flaw::Fork { .. } => format!(
                 "the file was changed after it was written; keep it as it is and restore a copy that holds record {}",
                 self.sequence
             ),
@@ -52,169 +75,214 @@ impl Broken {
 
 /// The records of a journal, in order; after the first broken one it ends.
 #[derive(Debug)]
-pub struct Records<R> {
-    reader: R,
-    chain: Chain,
-    offset: u64,
-    line: Vec<u8>,
+pub struct Records {
+    directory: Arc<dyn Directory>,
+    store: StoreId,
+    segments: VecDeque<Segment>,
+    reading: Option<(Segment, Lines)>,
+    /// The chain as far as it was read; none before the first segment is open.
+    chain: Option<Chain>,
     ended: bool,
 }
 
-impl<R: BufRead> Records<R> {
-    /// Reads a store's journal from its first byte.
-    pub fn new(reader: R, store: &StoreId) -> Self {
-        Self { reader, chain: Chain::new(store), offset: 0, line: Vec::new(), ended: false }
+impl Records {
+    /// Reads a store's journal from the oldest record that is kept.
+    ///
+    /// # Errors
+    /// The directory's, if it cannot be listed.
+    pub fn new(directory: Arc<dyn Directory>, store: &StoreId) -> std::io::Result<Self> {
+        Self::from(directory, store, 1)
     }
 
-    /// The chain as far as it was read.
-    pub fn into_chain(self) -> Chain {
-        self.chain
-    }
-
-    fn read(&mut self) -> Result<Option<Record>, Flaw> {
-        self.line.clear();
-        let line_max = LINE_MAX as u64 + 1;
-        let read = (&mut self.reader).take(line_max).read_until(b'\n', &mut self.line);
-        let bytes = read.map_err(|e| Flaw::Unreadable { reason: e.to_string() })? as u64;
-        if bytes == 0 {
-            return Ok(None);
+    /// Reads from the beginning of the segment that should hold `sequence`.
+    ///
+    /// # Errors
+    /// The directory's, if it cannot be listed.
+    pub fn from(directory: Arc<dyn Directory>, store: &StoreId, sequence: u64) -> std::io::Result<Self> {
+        let mut segments: VecDeque<Segment> = Contents::of(directory.as_ref())?.segments.into();
+        while segments.get(1).is_some_and(|next| next.first <= sequence) {
+            segments.pop_front();
         }
-        match self.line.strip_suffix(b"\n") {
-            Some(line) => {
-                let record = self.chain.read(line)?;
-                self.offset += bytes;
-                Ok(Some(record))
+        Ok(Self { directory, store: store.clone(), segments, reading: None, chain: None, ended: false })
+    }
+
+    /// Reads what comes after `position`, which must be in the journal as it is there.
+    ///
+    /// # Errors
+    /// A journal that has another record in its place, or lacks it.
+    pub fn behind(directory: Arc<dyn Directory>, store: &StoreId, position: Position) -> Result<Self, Broken> {
+        let sequence = position.sequence;
+        let mut records = Self::from(directory, store, sequence + 1).map_err(|error| unreadable(&error))?;
+        records.skip_to(position).map_err(|flaw| records.broken(flaw)).map(|()| records)
+    }
+
+    fn skip_to(&mut self, position: Position) -> Result<(), Flaw> {
+        let missing = Flaw::Missing { next: position.sequence + 1 };
+        self.open_next()?;
+        loop {
+            let (Some((_, lines)), Some(chain)) = (&mut self.reading, &mut self.chain) else { return Err(missing) };
+            let head = chain.head();
+            if head.sequence > position.sequence {
+                return Err(Flaw::Missing { next: head.sequence + 1 });
             }
-            None if bytes == line_max => Err(Flaw::TooLong),
-            None => Err(Flaw::Torn { bytes }),
+            if head.sequence == position.sequence {
+                let fork = Flaw::Fork { found: head.hash, expected: position.hash };
+                return if head.hash == position.hash { Ok(()) } else { Err(fork) };
+            }
+            let Some(line) = lines.next()? else { return Err(missing) };
+            chain.pass(line)?;
+            lines.take();
         }
     }
-}
 
-impl<R: BufRead> Iterator for Records<R> {
-    type Item = Result<Record, Broken>;
+    /// How far the journal was read; none while nothing was.
+    #[must_use]
+    pub fn head(&self) -> Option<Position> {
+        self.chain.as_ref().map(Chain::head)
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The segment that is being read, and where its next line begins.
+    pub(super) fn place(&self) -> Option<(Segment, u64)> {
+        self.reading.as_ref().map(|(segment, lines)| (*segment, lines.offset))
+    }
+
+    /// Ends with the segment that it begins with.
+    pub(super) fn only_first_segment(&mut self) {
+        self.segments.truncate(1);
+    }
+
+    /// The next record that `wanted` says yes to, from its line; the others are only checked by their hashes.
+    pub(super) fn find(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Option<Result<Record, Broken>> {
         if self.ended {
             return None;
         }
-        let next = self.read().transpose();
-        self.ended = !matches!(next, Some(Ok(_)));
-        next.map(|read| {
-            let sequence = self.chain.head().sequence + 1;
-            read.map_err(|flaw| Broken { sequence, line: sequence, offset: self.offset, flaw })
-        })
+        let found = self.advance(&mut wanted).transpose();
+        self.ended = !matches!(found, Some(Ok(_)));
+        found.map(|read| read.map_err(|flaw| self.broken(flaw)))
+    }
+
+    fn advance(&mut self, wanted: &mut dyn FnMut(&[u8]) -> bool) -> Result<Option<Record>, Flaw> {
+        loop {
+            let (Some((_, lines)), Some(chain)) = (&mut self.reading, &mut self.chain) else {
+                if self.open_next()? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            match lines.next() {
+                Ok(Some(line)) if wanted(line) => {
+                    let record = chain.read(line)?;
+                    lines.take();
+                    return Ok(Some(record));
+                }
+                Ok(Some(line)) => {
+                    chain.pass(line)?;
+                    lines.take();
+                }
+                Ok(None) if self.segments.is_empty() => return Ok(None),
+                Ok(None) => {
+                    if !self.open_next()? {
+                        return Ok(None);
+                    }
+                }
+                // Only the newest segment can end within a line.
+                Err(Flaw::Torn { .. }) if !self.segments.is_empty() => {
+                    return Err(Flaw::Missing { next: self.segments[0].first });
+                }
+                Err(flaw) => return Err(flaw),
+            }
+        }
+    }
+
+    /// Opens the next segment, which must go on where the one before ended. Answers whether there is one.
+    fn open_next(&mut self) -> Result<bool, Flaw> {
+        let Some(segment) = self.segments.pop_front() else { return Ok(false) };
+        let (lines, chain) = match segment::read(self.directory.as_ref(), &self.store, segment) {
+            Ok(read) => read,
+            Err(flaw) => {
+                self.reading = Some((segment, Lines::new(Box::new(std::io::empty()), segment.form)));
+                self.chain.get_or_insert(Chain::after(Position {
+                    sequence: segment.first - 1,
+                    hash: Chain::new(&self.store).head().hash,
+                }));
+                return Err(flaw);
+            }
+        };
+        if let Some(before) = self.head() {
+            let next = chain.head();
+            if next.sequence != before.sequence {
+                return Err(Flaw::Missing { next: segment.first });
+            }
+            if next.hash != before.hash {
+                return Err(Flaw::Fork { found: before.hash, expected: next.hash });
+            }
+        }
+        self.reading = Some((segment, lines));
+        self.chain = Some(chain);
+        Ok(true)
+    }
+
+    fn broken(&self, flaw: Flaw) -> Broken {
+        let head = self.head().map_or(0, |head| head.sequence);
+        // A fork is in the record itself, which its own file found to be in order.
+        let sequence = if let Flaw::Fork { .. } = flaw { head } else { head + 1 };
+        let (file, line, offset) = match &self.reading {
+            Some((segment, lines)) => (segment.name(), lines.taken + 1, lines.offset),
+            None => (String::new(), 1, 0),
+        };
+        Broken { sequence, file, line, offset, flaw }
     }
 }
 
-/// Reads a whole journal and checks every record.
+impl Iterator for Records {
+    type Item = Result<Record, Broken>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.find(|_| true)
+    }
+}
+
+/// Reads a whole journal and checks every record, and that its newest checkpoint is whole and of this chain.
 ///
 /// # Errors
 /// The first record that is broken; a torn last line is one, too.
-pub fn verify(reader: impl BufRead, store: &StoreId) -> Result<Verified, Broken> {
-    let mut records = Records::new(reader, store);
-    records.try_for_each(|record| record.map(drop))?;
-    let head = records.into_chain().head();
-    Ok(Verified { records: head.sequence, head })
+pub fn verify(directory: Arc<dyn Directory>, store: &StoreId) -> Result<Verified, Broken> {
+    // Before the segments are listed: a newer one would cover records of segments that are not in the list.
+    let contents = Contents::of(directory.as_ref()).map_err(|error| unreadable(&error))?;
+    let checkpoint = newest_checkpoint(directory.as_ref(), store, &contents)?;
+    let mut records = Records::new(directory, store).map_err(|error| unreadable(&error))?;
+    let segments = records.segments.len();
+    let first = records.segments.front().map_or(1, |segment| segment.first);
+    for record in &mut records {
+        let position = record?.position;
+        if let Some(covered) = checkpoint.filter(|covered| covered.sequence == position.sequence)
+            && covered.hash != position.hash
+        {
+            return Err(records.broken(Flaw::Fork { found: position.hash, expected: covered.hash }));
+        }
+    }
+    let head = records.head().unwrap_or(Chain::new(store).head());
+    if let Some(covered) = checkpoint.filter(|covered| covered.sequence > head.sequence) {
+        return Err(records.broken(Flaw::Missing { next: covered.sequence + 1 }));
+    }
+    let checkpoint = checkpoint.map(|covered| covered.sequence);
+    Ok(Verified { records: head.sequence + 1 - first, first, segments, checkpoint, head })
 }
 
-#[cfg(test)]
-mod tests {
-    use gondola_protocol::{LabelId, Moment};
-    use proptest::prelude::*;
+fn newest_checkpoint(
+    directory: &dyn Directory,
+    store: &StoreId,
+    contents: &Contents,
+) -> Result<Option<Position>, Broken> {
+    let Some(sequence) = contents.checkpoints.last() else { return Ok(None) };
+    checkpoint::verify(directory, store, *sequence).map(|covered| Some(covered.position)).map_err(|error| {
+        let (file, flaw) = (error.name, Flaw::Unreadable { reason: error.reason });
+        Broken { sequence: *sequence, file, line: 1, offset: 0, flaw }
+    })
+}
 
-    use super::*;
-    use crate::journal::Entry;
-
-    fn store() -> StoreId {
-        "hz-001".parse().unwrap()
-    }
-
-    /// A journal of `count` records that differ in length.
-    fn journal(count: u64) -> (Vec<u8>, Position) {
-        let mut chain = Chain::new(&store());
-        let mut bytes = Vec::new();
-        for label in 1..=count {
-            let skus = (0..label % 4).map(|sku| sku.to_string().parse().unwrap()).collect();
-            let entry = Entry::Bound { label: LabelId(label), skus, template: None };
-            chain.write(Moment::from_secs(label), &entry, &mut bytes);
-        }
-        (bytes, chain.head())
-    }
-
-    #[test]
-    fn a_whole_journal_verifies() {
-        for count in [0, 1, 7] {
-            let (bytes, head) = journal(count);
-            assert_eq!(verify(&bytes[..], &store()), Ok(Verified { records: count, head }));
-        }
-    }
-
-    #[track_caller]
-    fn check(bytes: &[u8], expected: &str) {
-        let broken = verify(bytes, &store()).unwrap_err();
-        assert_eq!(format!("{broken}; {}", broken.hint()), expected);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_place() {
-        let (bytes, _) = journal(2);
-        let second = bytes.iter().position(|&b| b == b'\n').unwrap() + 1;
-        check(
-            &bytes[..bytes.len() - 1],
-            &format!(
-                "record 2 (line 2, from byte {second}) is torn: the file ends after {} bytes of it, without a newline; \
-                 a write was interrupted; it was never acknowledged, and the next start removes it",
-                bytes.len() - second - 1
-            ),
-        );
-        check(
-            &bytes[second..],
-            &format!(
-                "record 1 (line 1, from byte 0) {}; is this the journal of another store? otherwise restore it from \
-                 a copy",
-                Chain::new(&store()).read(bytes[second..].strip_suffix(b"\n").unwrap()).unwrap_err()
-            ),
-        );
-        check(
-            b"\n",
-            "record 1 (line 1, from byte 0) does not end in `,\"hash\":\"<64 hexadecimal digits>\"}`; the file was \
-             changed after it was written; keep it as it is and restore a copy that holds record 1",
-        );
-    }
-
-    #[test]
-    fn a_file_without_newlines_is_not_read_whole() {
-        let endless = std::io::BufReader::new(std::io::repeat(b'x'));
-        assert_eq!(verify(endless, &store()).unwrap_err().flaw, Flaw::TooLong);
-    }
-
-    proptest! {
-        #[test]
-        fn any_changed_byte_is_found_in_its_record(count in 1_u64..9, at: prop::sample::Index, flip in 1_u8..) {
-            let (mut bytes, _) = journal(count);
-            let at = at.index(bytes.len());
-            let sequence = 1 + bytes[..at].iter().filter(|&&b| b == b'\n').count() as u64;
-            bytes[at] ^= flip;
-            prop_assert_eq!(verify(&bytes[..], &store()).unwrap_err().sequence, sequence);
-        }
-
-        #[test]
-        fn any_missing_or_swapped_record_is_found(first in 0_usize..7, second in 0_usize..7) {
-            let (bytes, _) = journal(8);
-            let mut lines: Vec<&[u8]> = bytes.split_inclusive(|&b| b == b'\n').collect();
-            let sequence = first.min(second) as u64 + 1;
-            if first == second {
-                lines.remove(first);
-            } else {
-                lines.swap(first, second);
-            }
-            prop_assert_eq!(verify(&lines.concat()[..], &store()).unwrap_err().sequence, sequence);
-        }
-
-        #[test]
-        fn any_bytes_are_an_answer(bytes: Vec<u8>) {
-            prop_assert_eq!(verify(&bytes[..], &store()).is_ok(), bytes.is_empty());
-        }
-    }
+/// A directory that cannot be read at all.
+pub(super) fn unreadable(error: &std::io::Error) -> Broken {
+    let flaw = Flaw::Unreadable { reason: error.to_string() };
+    Broken { sequence: 1, file: ".".to_owned(), line: 1, offset: 0, flaw }
 }

@@ -1,22 +1,29 @@
-//! The thread that owns a journal's file: takes what waits, writes once, syncs once, then says so.
+//! The thread that owns a journal's newest segment: takes what waits, writes once, syncs once, then says so.
 //!
-//! It decides nothing: the core puts out entries and takes in how far they are durable. After a failed
-//! write or sync it stops: the operating system may have dropped the bytes and will not say so twice, so
-//! only a new start, which reads what is really there, can go on.
+//! It decides nothing: the core puts out entries and takes in how far they are durable. After a failed write or sync
+//! nothing more goes into that segment: the operating system may have dropped the bytes, will not say so twice, and
+//! shows them to readers all the same. So the segment is cut back to what an earlier sync made durable, read again, and
+//! the entries, which the writer still holds, go into a new segment. That is tried until it succeeds, and said once.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use gondola_protocol::{Moment, StoreId};
 
-use super::chain::{Chain, Flaw, LINE_MAX, Position, Record};
+use super::chain::{Chain, LINE_MAX, Position};
+use super::checkpoint::{CheckpointError, Recalled};
+use super::directory::{DIR_NAME, Directory, DiskDirectory};
 use super::entry::Entry;
-use super::file::{DiskFile, JournalFile};
-use super::verify::{Broken, Records};
+use super::keeper::{Job, Keeper};
+use super::open::{self, Tail};
+use super::reader::JournalReader;
+use super::segment;
+use super::verify::Broken;
 
 /// Batches that may wait for the writer.
 ///
@@ -27,6 +34,36 @@ pub const QUEUE_MAX: usize = 4_096;
 /// A group takes in no further batch once it is this long: about 10 ms of a plain disk's writing, so
 /// that those who wait for the first batch do not wait for a whole backlog.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// A segment is closed once it is this long: some 50,000 records, which a start reads in a fraction of a second, and
+/// twice a day for a store of 30,000 labels.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// How long proofs are kept unless the configuration says otherwise: a year, so that this year's promotion can be
+/// compared with last year's, and the time in which a complaint may come.
+pub const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Between two attempts to go on after a failure. Each costs a few calls; a person who made room expects an answer.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+
+/// How a journal is kept.
+#[derive(Debug, Clone)]
+pub struct JournalOptions {
+    /// A segment is closed once it has so many bytes.
+    pub segment_bytes: u64,
+    /// Records that are older may be dropped, once what they come to is in a checkpoint.
+    pub kept: Duration,
+    /// Between two attempts to go on after a failure.
+    pub retry_wait: Duration,
+    /// Who looks after closed segments; nobody, and they stay as they are.
+    pub keeper: Option<Keeper>,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { segment_bytes: SEGMENT_BYTES_MAX, kept: KEPT, retry_wait: RETRY_WAIT, keeper: None }
+    }
+}
 
 /// How far a journal is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +103,13 @@ impl fmt::Display for TornTail {
     }
 }
 
-/// Why a journal cannot be opened, or has stopped.
+/// Why a journal cannot be opened, or does not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The file cannot be made or read, or its torn end not be cut.
+    /// A file cannot be made or read, or a torn end not be cut.
     #[error("could not open the journal {}", path.display())]
     Open {
-        /// The file or its directory.
+        /// The directory.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -80,14 +117,22 @@ pub enum JournalError {
     /// A record is not what was written.
     #[error("the journal {} does not verify", path.display())]
     Broken {
-        /// The file.
+        /// The directory.
         path: PathBuf,
         /// Which record, and what is wrong with it.
         #[source]
         broken: Broken,
     },
+    /// The oldest records were dropped, and what they come to cannot be read.
+    #[error("the journal {} has no checkpoint that can be used: {}", path.display(), list(unusable))]
+    Checkpoint {
+        /// The directory.
+        path: PathBuf,
+        /// Those that are there.
+        unusable: Vec<CheckpointError>,
+    },
     /// A write failed.
-    #[error("could not write to the journal {}; nothing more is written to it", path.display())]
+    #[error("could not write to the journal {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -95,9 +140,17 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// A sync failed.
-    #[error("could not sync the journal {} to disk; nothing more is written to it", path.display())]
+    #[error("could not sync the journal {} to disk: {source}", path.display())]
     Sync {
         /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// After a failure no new segment could be begun yet.
+    #[error("could not go on with the journal {}: {source}", path.display())]
+    GoOn {
+        /// The directory.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -114,15 +167,31 @@ pub enum JournalError {
     },
 }
 
+fn list(unusable: &[CheckpointError]) -> String {
+    if unusable.is_empty() {
+        return "there is none".to_owned();
+    }
+    unusable.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 impl JournalError {
+    /// Whether the journal goes on by itself once the disk lets it.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Sync { .. } | Self::GoOn { .. })
+    }
+
     /// What a person can do.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
             Self::Open { .. } => "check that the user gondola runs as may read and write there".to_owned(),
             Self::Broken { broken, .. } => broken.hint(),
-            Self::Write { .. } => "make room on the disk, then restart; what was acknowledged is safe".to_owned(),
-            Self::Sync { .. } => "check the disk, then restart; what was acknowledged was on it".to_owned(),
+            Self::Checkpoint { .. } => "restore the journal from a backup; keep what is there beside it".to_owned(),
+            Self::Write { .. } | Self::Sync { .. } | Self::GoOn { .. } => {
+                "make room on the disk, or mend it; what was acknowledged is safe, and the journal goes on by itself"
+                    .to_owned()
+            }
             Self::EntryTooLong { .. } => "this is a bug in gondola; restart, and report it".to_owned(),
         }
     }
@@ -134,30 +203,34 @@ pub enum AppendError {
     /// The disk does not keep up: hand it over again once something was reported as synced.
     #[error("{QUEUE_MAX} batches wait for the journal already")]
     Full(Vec<Entry>),
-    /// The writer has reported a failure and stopped.
+    /// The writer has reported a failure that does not pass, and stopped.
     #[error("the journal has stopped after a failure")]
     Stopped(Vec<Entry>),
 }
 
-/// A journal that was opened, with everything that it holds.
+/// A journal that was opened.
 #[derive(Debug)]
 pub struct Opened {
     /// The handle.
     pub journal: Journal,
-    /// Every record, oldest first: what a replay reads.
-    pub records: Vec<Record>,
     /// What an interrupted write had left.
     pub torn: Option<TornTail>,
+    /// Checkpoints that could not be used, so that an older one, or all records, were read.
+    pub unusable: Vec<CheckpointError>,
     /// The newest record.
     pub head: Position,
+    /// When that was decided.
+    pub until: Option<Moment>,
 }
 
 /// A handle to a journal's writer. Dropping it lets the writer finish on its own; [`Journal::close`] waits.
 #[derive(Debug)]
 pub struct Journal {
-    queue: SyncSender<Submission>,
-    thread: JoinHandle<()>,
+    queue: Option<SyncSender<Submission>>,
+    thread: Option<JoinHandle<()>>,
+    closing: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    reader: JournalReader,
 }
 
 #[derive(Debug)]
@@ -174,43 +247,64 @@ struct Counters {
 }
 
 impl Journal {
-    /// Opens or creates the journal `dir/journal.ndjson` of a store: verifies the chain, cuts a torn last
+    /// Opens or creates the journal in a store's directory: hands over what it holds, oldest first, cuts a torn last
     /// line (reported in the answer) and starts the writer.
     ///
-    /// `synced` is called on the writer's thread, in order, at least once per group of batches; after an
-    /// error it is not called again. It must not wait for the journal.
+    /// `synced` is called on the writer's thread, in order, at least once per group of batches. An error that
+    /// [is passing](JournalError::is_passing) is told when it begins and when its text changes, and is over with the
+    /// next `Ok`; after another one `synced` is not called again. It must not wait for the journal.
     ///
     /// # Errors
-    /// A file that cannot be opened, or a record that does not verify.
+    /// A directory that cannot be opened, or a record that does not verify.
     pub fn open(
-        dir: &Path,
+        store_dir: &Path,
         store: &StoreId,
+        options: JournalOptions,
+        recalled: &mut dyn FnMut(Recalled),
         synced: impl FnMut(Result<Synced, JournalError>) + Send + 'static,
     ) -> Result<Opened, JournalError> {
-        let file = DiskFile::open(dir).map_err(|source| JournalError::Open { path: dir.to_owned(), source })?;
-        Self::start(file, store, synced)
+        let path = store_dir.join(DIR_NAME);
+        let directory = DiskDirectory::make(&path).map_err(|source| JournalError::Open { path, source })?;
+        Self::start(directory, store, options, recalled, synced)
     }
 
-    /// [`Journal::open`] on any file.
+    /// [`Journal::open`] on any directory.
     ///
     /// # Errors
     /// As for [`Journal::open`].
     pub fn start(
-        mut file: impl JournalFile + 'static,
+        directory: Arc<dyn Directory>,
         store: &StoreId,
+        options: JournalOptions,
+        recalled: &mut dyn FnMut(Recalled),
         synced: impl FnMut(Result<Synced, JournalError>) + Send + 'static,
     ) -> Result<Opened, JournalError> {
-        let Content { records, torn, chain } = read(&mut file, store)?;
-        let head = chain.head();
-        let counters = Arc::new(Counters::default());
+        let found = open::open(&directory, store, recalled)?;
+        let head = found.head;
+        let (counters, closing) = (Arc::new(Counters::default()), Arc::new(AtomicBool::new(false)));
+        let durable = Arc::new(AtomicU64::new(head.sequence));
+        let reader = JournalReader::up_to(Arc::clone(&directory), store, Arc::clone(&durable));
         let (queue, submissions) = sync_channel(QUEUE_MAX);
-        let path = file.path().to_owned();
-        let writer = Writer { file: Box::new(file), chain, batches: 0, counters: Arc::clone(&counters) };
+        let writer = Writer {
+            directory: Arc::clone(&directory),
+            store: store.clone(),
+            options,
+            chain: Chain::after(head),
+            synced: head,
+            durable,
+            tail: Some(found.tail),
+            broken_tail: None,
+            batches: 0,
+            counters: Arc::clone(&counters),
+            closing: Arc::clone(&closing),
+        };
+        writer.wants_looking_after(found.until.unwrap_or(Moment::ZERO));
         let thread = thread::Builder::new()
             .name(format!("journal {store}"))
-            .spawn(move || writer.run(submissions, synced))
-            .map_err(|source| JournalError::Open { path, source })?;
-        Ok(Opened { journal: Self { queue, thread, counters }, records, torn, head })
+            .spawn(move || writer.run(&submissions, synced))
+            .map_err(|source| JournalError::Open { path: directory.path().to_owned(), source })?;
+        let journal = Self { queue: Some(queue), thread: Some(thread), closing, counters, reader };
+        Ok(Opened { journal, torn: found.torn, unusable: found.unusable, head, until: found.until })
     }
 
     /// Hands over a batch, stamped `at`; the answer comes through `synced`, in order. Never blocks.
@@ -218,7 +312,8 @@ impl Journal {
     /// # Errors
     /// A full queue or a stopped writer; the batch comes back.
     pub fn append(&self, at: Moment, entries: Vec<Entry>) -> Result<(), AppendError> {
-        self.queue.try_send(Submission { at, entries }).map_err(|refused| match refused {
+        let Some(queue) = &self.queue else { return Err(AppendError::Stopped(entries)) };
+        queue.try_send(Submission { at, entries }).map_err(|refused| match refused {
             TrySendError::Full(Submission { entries, .. }) => AppendError::Full(entries),
             TrySendError::Disconnected(Submission { entries, .. }) => AppendError::Stopped(entries),
         })
@@ -234,88 +329,99 @@ impl Journal {
         }
     }
 
-    /// Waits until what was handed over is written and synced, or the writer has reported a failure.
+    /// Reads what is durable of it, beside the writer.
+    #[must_use]
+    pub const fn reader(&self) -> &JournalReader {
+        &self.reader
+    }
+
+    /// Waits until what was handed over is written and synced, or cannot be: a failure that would pass is not waited
+    /// for any more.
     ///
     /// # Panics
     /// If `synced` panicked.
-    pub fn close(self) {
-        drop(self.queue);
-        if let Err(panic) = self.thread.join() {
+    pub fn close(mut self) {
+        self.end();
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
             std::panic::resume_unwind(panic);
         }
     }
-}
 
-struct Content {
-    records: Vec<Record>,
-    torn: Option<TornTail>,
-    chain: Chain,
-}
-
-/// Reads and checks a whole journal; afterwards all that it returns is durable, and nothing else is there.
-fn read(file: &mut dyn JournalFile, store: &StoreId) -> Result<Content, JournalError> {
-    let path = file.path().to_owned();
-    let open = |source| JournalError::Open { path: path.clone(), source };
-    let mut reading = Records::new(file.reader().map_err(open)?, store);
-    let (mut records, mut torn) = (Vec::new(), None);
-    for record in &mut reading {
-        match record {
-            Ok(record) => records.push(record),
-            Err(Broken { sequence, offset, flaw: Flaw::Torn { bytes }, .. }) => {
-                torn = Some(TornTail { sequence, offset, bytes });
-            }
-            Err(broken) => return Err(JournalError::Broken { path, broken }),
+    fn end(&mut self) {
+        self.queue = None;
+        self.closing.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
-    let chain = reading.into_chain();
-    if let Some(torn) = torn {
-        file.truncate(torn.offset).map_err(open)?;
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.end();
     }
-    // Also without a tear: a process that died between its write and its sync has left records that are
-    // readable and yet not durable.
-    file.sync().map_err(open)?;
-    Ok(Content { records, torn, chain })
 }
 
 struct Writer {
-    file: Box<dyn JournalFile>,
+    directory: Arc<dyn Directory>,
+    store: StoreId,
+    options: JournalOptions,
+    /// Behind what was encoded.
     chain: Chain,
+    /// Behind what is durable.
+    synced: Position,
+    /// Its number, for readers beside.
+    durable: Arc<AtomicU64>,
+    /// Where the next group goes; none after a failure.
+    tail: Option<Tail>,
+    /// The segment of the failure, with what was durable of it.
+    broken_tail: Option<(segment::Segment, u64)>,
     batches: u64,
     counters: Arc<Counters>,
+    closing: Arc<AtomicBool>,
+}
+
+/// Batches that are written and synced together.
+struct Group {
+    bytes: Vec<u8>,
+    entries: u64,
+    at: Moment,
 }
 
 impl Writer {
-    fn run(mut self, queue: Receiver<Submission>, mut synced: impl FnMut(Result<Synced, JournalError>)) {
+    fn run(mut self, queue: &Receiver<Submission>, mut synced: impl FnMut(Result<Synced, JournalError>)) {
         while let Ok(first) = queue.recv() {
-            match self.commit(first, &queue) {
-                Ok(progress) => synced(Ok(progress)),
-                Err(error) => {
-                    // Before the report, so that whoever has heard of the failure gets later batches back.
-                    drop(queue);
+            let group = match self.gather(first, queue) {
+                Ok(group) => group,
+                Err(error) => return synced(Err(error)),
+            };
+            let mut told = String::new();
+            while let Err(error) = self.commit(&group) {
+                if self.closing.load(Ordering::Acquire) {
                     return synced(Err(error));
                 }
+                if told != error.to_string() {
+                    told = error.to_string();
+                    synced(Err(error));
+                }
+                thread::park_timeout(self.options.retry_wait);
             }
+            synced(Ok(Synced { batches: self.batches, position: self.synced }));
+            self.close_full_segment(group.at);
         }
     }
 
-    /// Makes `first` and all that waits behind it durable with one write and one sync.
-    fn commit(&mut self, first: Submission, queue: &Receiver<Submission>) -> Result<Synced, JournalError> {
+    /// Takes `first` and all that waits behind it, up to a group's length.
+    fn gather(&mut self, first: Submission, queue: &Receiver<Submission>) -> Result<Group, JournalError> {
         let before = self.chain.head().sequence;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut at) = (Vec::new(), first.at);
         let mut next = Some(first);
         while let Some(submission) = next {
+            at = submission.at;
             self.encode(&submission, &mut bytes)?;
             next = if bytes.len() < GROUP_BYTES_MAX { queue.try_recv().ok() } else { None };
         }
-        let position = self.chain.head();
-        if !bytes.is_empty() {
-            self.file.append(&bytes).map_err(|source| JournalError::Write { path: self.path(), source })?;
-            self.file.sync().map_err(|source| JournalError::Sync { path: self.path(), source })?;
-            self.counters.entries.fetch_add(position.sequence - before, Ordering::Relaxed);
-            self.counters.fsyncs.fetch_add(1, Ordering::Relaxed);
-            self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        }
-        Ok(Synced { batches: self.batches, position })
+        Ok(Group { bytes, entries: self.chain.head().sequence - before, at })
     }
 
     fn encode(&mut self, submission: &Submission, out: &mut Vec<u8>) -> Result<(), JournalError> {
@@ -324,263 +430,79 @@ impl Writer {
             self.chain.write(submission.at, entry, out);
             let bytes = out.len() - start - 1;
             if bytes > LINE_MAX {
-                let sequence = self.chain.head().sequence;
-                return Err(JournalError::EntryTooLong { path: self.path(), sequence, bytes });
+                let path = self.directory.path().to_owned();
+                return Err(JournalError::EntryTooLong { path, sequence: self.chain.head().sequence, bytes });
             }
         }
         self.batches += 1;
         Ok(())
     }
 
-    fn path(&self) -> PathBuf {
-        self.file.path().to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::ops::RangeInclusive;
-
-    use gondola_protocol::LabelId;
-
-    use super::*;
-    use crate::journal::file::FILE_NAME;
-    use crate::journal::memory::{Fault, MemoryFile};
-    use crate::journal::verify::verify;
-
-    type Report = Result<Synced, JournalError>;
-
-    fn store() -> StoreId {
-        "hz-001".parse().unwrap()
-    }
-
-    fn removed(label: u64) -> Entry {
-        Entry::Removed { label: LabelId(label) }
-    }
-
-    fn labels(records: &[Record]) -> Vec<u64> {
-        let label = |record: &Record| match record.entry {
-            Entry::Removed { label } => label.0,
-            _ => 0,
+    /// Makes a group durable with one write and one sync; after a failure, in a new segment.
+    fn commit(&mut self, group: &Group) -> Result<(), JournalError> {
+        if group.bytes.is_empty() {
+            return Ok(());
+        }
+        let mut tail = match self.tail.take() {
+            Some(tail) => tail,
+            None => self.go_on()?,
         };
-        records.iter().map(label).collect()
+        let path = || self.directory.path().join(tail.segment.name());
+        let written = tail.file.append(&group.bytes).map_err(|source| JournalError::Write { path: path(), source });
+        let done =
+            written.and_then(|()| tail.file.sync().map_err(|source| JournalError::Sync { path: path(), source }));
+        if let Err(error) = done {
+            self.broken_tail = Some((tail.segment, tail.bytes));
+            return Err(error);
+        }
+        tail.bytes += group.bytes.len() as u64;
+        self.tail = Some(tail);
+        self.synced = self.chain.head();
+        self.durable.store(self.synced.sequence, Ordering::Release);
+        self.counters.entries.fetch_add(group.entries, Ordering::Relaxed);
+        self.counters.fsyncs.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(group.bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
-    /// Where `synced` reports to, and what was reported.
-    fn reports() -> (impl FnMut(Report) + Send + 'static, Receiver<Report>) {
-        let (sender, receiver) = sync_channel(QUEUE_MAX);
-        (move |report| sender.try_send(report).expect("a test reads its reports"), receiver)
+    /// After a failure: cuts the segment back to what is durable, reads it again, and begins a new one.
+    fn go_on(&mut self) -> Result<Tail, JournalError> {
+        let path = self.directory.path().to_owned();
+        self.mend().map_err(|source| JournalError::GoOn { path, source })
     }
 
-    /// Appends one batch per label, each after the one before was reported, up to the first failure.
-    fn append_each(file: &MemoryFile, labels: RangeInclusive<u64>) -> (Vec<u64>, Option<String>) {
-        let (sink, reports) = reports();
-        let journal = Journal::start(file.clone(), &store(), sink).unwrap().journal;
-        let mut acknowledged = Vec::new();
-        for label in labels {
-            journal.append(Moment::from_secs(label), vec![removed(label)]).unwrap();
-            match reports.recv().unwrap() {
-                Ok(_) => acknowledged.push(label),
-                Err(error) => return (acknowledged, Some(format!("{error}; {}", error.hint()))),
+    fn mend(&mut self) -> std::io::Result<Tail> {
+        if let Some((segment, bytes)) = self.broken_tail {
+            let mut file = self.directory.open(&segment.name())?;
+            file.truncate(bytes)?;
+            file.sync()?;
+            let end = segment::end(self.directory.as_ref(), &self.store, segment).map_err(std::io::Error::other)?;
+            if end != self.synced {
+                let said = format!("{} ends with record {end}, but {} was synced", segment.name(), self.synced);
+                return Err(std::io::Error::other(said));
             }
         }
-        journal.close();
-        (acknowledged, None)
+        let tail = Tail::create(self.directory.as_ref(), &self.store, self.synced)?;
+        self.broken_tail = None;
+        Ok(tail)
     }
 
-    fn reopened(file: MemoryFile) -> (Vec<u64>, Option<TornTail>) {
-        let opened = Journal::start(file.clone(), &store(), |_| ()).unwrap();
-        let verified = verify(&file.bytes()[..], &store()).unwrap();
-        assert_eq!(verified.head, opened.head);
-        (labels(&opened.records), opened.torn)
-    }
-
-    #[test]
-    fn a_journal_on_disk_is_read_again_and_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut expected = Vec::new();
-        for run in 0..3 {
-            let (sink, reports) = reports();
-            let opened = Journal::open(dir.path(), &store(), sink).unwrap();
-            assert_eq!((labels(&opened.records), opened.torn), (expected.clone(), None));
-            assert_eq!(opened.head.sequence, expected.len() as u64);
-            opened.journal.append(Moment::from_secs(run), vec![removed(run), removed(run + 10)]).unwrap();
-            opened.journal.append(Moment::from_secs(run), Vec::new()).unwrap();
-            opened.journal.close();
-            expected.extend([run, run + 10]);
-            let last = reports.try_iter().last().unwrap().unwrap();
-            assert_eq!((last.batches, last.position.sequence), (2, expected.len() as u64));
+    /// Begins a new segment once this one is long enough. Where that fails, a file of its name may be there all the
+    /// same, so nothing more goes into the old one: the next group tries again.
+    fn close_full_segment(&mut self, now: Moment) {
+        if self.tail.as_ref().is_none_or(|tail| tail.bytes < self.options.segment_bytes) {
+            return;
         }
-        let file = fs::read(dir.path().join(FILE_NAME)).unwrap();
-        assert_eq!(verify(&file[..], &store()).unwrap().records, 6);
-    }
-
-    #[test]
-    fn what_waits_shares_one_sync() {
-        let file = MemoryFile::default();
-        let (sink, reports) = reports();
-        let journal = Journal::start(file.clone(), &store(), sink).unwrap().journal;
-        let before = file.syncs();
-        file.hold_syncs();
-        journal.append(Moment::ZERO, vec![removed(0)]).unwrap();
-        file.wait_for_sync(before + 1);
-        thread::scope(|scope| {
-            for thread in 0..8 {
-                let journal = &journal;
-                scope.spawn(move || {
-                    (0..25).for_each(|nth| journal.append(Moment::ZERO, vec![removed(1 + thread * 25 + nth)]).unwrap());
-                });
-            }
-        });
-        file.release_syncs();
-        let (first, second) = (reports.recv().unwrap().unwrap(), reports.recv().unwrap().unwrap());
-        assert_eq!((first.batches, second.batches), (1, 201));
-        let JournalCounters { entries, fsyncs, bytes } = journal.counters();
-        assert_eq!((entries, fsyncs, bytes), (201, 2, file.bytes().len() as u64));
-        journal.close();
-        assert_eq!(verify(&file.after_power_cut().bytes()[..], &store()).unwrap().head, second.position);
-    }
-
-    #[test]
-    fn a_group_is_bounded() {
-        let file = MemoryFile::default();
-        let journal = Journal::start(file.clone(), &store(), |_| ()).unwrap().journal;
-        let before = file.syncs();
-        file.hold_syncs();
-        journal.append(Moment::ZERO, vec![removed(0)]).unwrap();
-        file.wait_for_sync(before + 1);
-        let big = vec![removed(0); GROUP_BYTES_MAX / 100];
-        (0..3).for_each(|_| journal.append(Moment::ZERO, big.clone()).unwrap());
-        file.release_syncs();
-        journal.close();
-        assert_eq!(file.syncs() - before, 4);
-    }
-
-    #[test]
-    fn a_full_queue_hands_the_batch_back() {
-        let file = MemoryFile::default();
-        let journal = Journal::start(file.clone(), &store(), |_| ()).unwrap().journal;
-        let before = file.syncs();
-        file.hold_syncs();
-        journal.append(Moment::ZERO, vec![removed(0)]).unwrap();
-        file.wait_for_sync(before + 1);
-        (0..QUEUE_MAX).for_each(|_| journal.append(Moment::ZERO, vec![removed(1)]).unwrap());
-        let refused = journal.append(Moment::ZERO, vec![removed(2)]).unwrap_err();
-        assert!(matches!(&refused, AppendError::Full(entries) if entries[..] == [removed(2)]), "{refused}");
-        file.release_syncs();
-        journal.close();
-        assert_eq!(verify(&file.bytes()[..], &store()).unwrap().records, 1 + QUEUE_MAX as u64);
-    }
-
-    /// Appends labels 1 to 5 on a disk with a fault; `after` a power cut and after a crash of the process
-    /// alone these labels are there.
-    #[track_caller]
-    fn check(fault: Fault, acknowledged: &[u64], failure: &str, after_power_cut: &[u64], after_crash: &[u64]) {
-        let file = MemoryFile::failing(fault);
-        assert_eq!(append_each(&file, 1..=5), (acknowledged.to_vec(), Some(failure.to_owned())));
-        assert_eq!(reopened(file.after_power_cut()), (after_power_cut.to_vec(), None));
-        assert_eq!(reopened(file.after_crash()).0, after_crash);
-    }
-
-    #[test]
-    fn a_failing_disk_loses_nothing_acknowledged_and_ends_the_writer() {
-        let write = "could not write to the journal memory; nothing more is written to it; make room on the disk, \
-                     then restart; what was acknowledged is safe";
-        let sync = "could not sync the journal memory to disk; nothing more is written to it; check the disk, then \
-                    restart; what was acknowledged was on it";
-        check(Fault::Append(1), &[], write, &[], &[]);
-        check(Fault::Append(3), &[1, 2], write, &[1, 2], &[1, 2]);
-        check(Fault::ShortAppend(3, 40), &[1, 2], write, &[1, 2], &[1, 2]);
-        // The first sync belongs to opening.
-        check(Fault::Sync(4), &[1, 2], sync, &[1, 2], &[1, 2, 3]);
-    }
-
-    #[test]
-    fn a_stopped_writer_hands_batches_back() {
-        let file = MemoryFile::failing(Fault::Append(1));
-        let (sink, reports) = reports();
-        let journal = Journal::start(file, &store(), sink).unwrap().journal;
-        journal.append(Moment::ZERO, vec![removed(1)]).unwrap();
-        assert!(reports.recv().unwrap().is_err());
-        let refused = journal.append(Moment::ZERO, vec![removed(2)]).unwrap_err();
-        assert!(matches!(&refused, AppendError::Stopped(entries) if entries[..] == [removed(2)]), "{refused}");
-        assert_eq!(journal.counters(), JournalCounters::default());
-    }
-
-    #[test]
-    fn records_that_only_a_crash_left_are_made_durable_by_opening() {
-        let file = MemoryFile::failing(Fault::Sync(3));
-        append_each(&file, 1..=2);
-        let crashed = file.after_crash();
-        assert_eq!(reopened(crashed.clone()), (vec![1, 2], None));
-        assert_eq!(reopened(crashed.after_power_cut()), (vec![1, 2], None));
-    }
-
-    #[test]
-    fn a_last_record_torn_at_any_byte_is_cut_and_the_journal_goes_on() {
-        let whole = MemoryFile::default();
-        append_each(&whole, 1..=3);
-        let bytes = whole.bytes();
-        let last = bytes[..bytes.len() - 1].iter().rposition(|&b| b == b'\n').unwrap() + 1;
-        for end in last..bytes.len() {
-            let file = MemoryFile::holding(&bytes[..end]);
-            let torn = TornTail { sequence: 3, offset: last as u64, bytes: (end - last) as u64 };
-            assert_eq!(reopened(file.clone()), (vec![1, 2], (end > last).then_some(torn)));
-            append_each(&file, 7..=8);
-            assert_eq!(reopened(file.after_power_cut()), (vec![1, 2, 7, 8], None));
+        self.tail = Tail::create(self.directory.as_ref(), &self.store, self.synced).ok();
+        if self.tail.is_some() {
+            self.wants_looking_after(now);
         }
     }
 
-    #[test]
-    fn a_tail_that_a_power_cut_left_without_bytes_is_cut() {
-        let whole = MemoryFile::default();
-        append_each(&whole, 1..=2);
-        let file = MemoryFile::holding(&[whole.bytes(), vec![0; 5_000]].concat());
-        let torn = TornTail { sequence: 3, offset: whole.bytes().len() as u64, bytes: 5_000 };
-        assert_eq!(reopened(file.clone()), (vec![1, 2], Some(torn)));
-        assert_eq!(reopened(file.after_power_cut()), (vec![1, 2], None));
-    }
-
-    #[test]
-    fn a_torn_record_on_disk_is_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let whole = MemoryFile::default();
-        append_each(&whole, 1..=3);
-        let path = dir.path().join(FILE_NAME);
-        fs::write(&path, &whole.bytes()[..whole.bytes().len() - 1]).unwrap();
-        let opened = Journal::open(dir.path(), &store(), |_| ()).unwrap();
-        assert_eq!(labels(&opened.records), [1, 2]);
-        let torn = opened.torn.unwrap().to_string();
-        assert!(torn.starts_with("removed ") && torn.contains(" of an unfinished record 3 (from byte "), "{torn}");
-        opened.journal.append(Moment::ZERO, vec![removed(4)]).unwrap();
-        opened.journal.close();
-        assert_eq!(verify(&fs::read(&path).unwrap()[..], &store()).unwrap().records, 3);
-    }
-
-    #[test]
-    fn a_changed_journal_is_refused_and_left_as_it_is() {
-        let whole = MemoryFile::default();
-        append_each(&whole, 1..=3);
-        let mut bytes = whole.bytes();
-        bytes[20] ^= 1;
-        let file = MemoryFile::holding(&bytes);
-        let error = Journal::start(file.clone(), &store(), |_| ()).unwrap_err();
-        assert_eq!(error.to_string(), "the journal memory does not verify");
-        assert!(matches!(error, JournalError::Broken { broken: Broken { sequence: 1, .. }, .. }));
-        assert_eq!(file.bytes(), bytes);
-    }
-
-    #[test]
-    fn an_entry_that_could_not_be_read_again_is_refused() {
-        let file = MemoryFile::default();
-        let (sink, reports) = reports();
-        let journal = Journal::start(file.clone(), &store(), sink).unwrap().journal;
-        let template = Some("x".repeat(LINE_MAX));
-        journal.append(Moment::ZERO, vec![Entry::Bound { label: LabelId(1), skus: Vec::new(), template }]).unwrap();
-        let error = reports.recv().unwrap().unwrap_err();
-        assert!(matches!(error, JournalError::EntryTooLong { sequence: 1, .. }), "{error}");
-        journal.close();
-        assert_eq!(file.bytes(), b"");
+    fn wants_looking_after(&self, now: Moment) {
+        if let Some(keeper) = &self.options.keeper {
+            let (directory, store) = (Arc::clone(&self.directory), self.store.clone());
+            keeper.look_after(Job { directory, store, kept: self.options.kept, now });
+        }
     }
 }

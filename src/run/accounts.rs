@@ -19,7 +19,7 @@ use crate::accounts::session::SessionKey;
 use crate::accounts::{
     AccountError, Accounts, Act, Change, PasswordHash, Permit, Role, SecretHash, TokenId, UseIs, UserName, Visitor, Who,
 };
-use crate::journal::{Entry, Journal, JournalError, Opened};
+use crate::journal::{Entry, Journal, JournalError, JournalOptions, Opened, Recalled};
 
 /// Where the process's own journal lies in the data directory.
 pub const DIRECTORY: &str = "accounts";
@@ -128,15 +128,16 @@ impl AccountsHandle {
                 failed.cancel();
             }
         };
-        let Opened { journal, records, torn, .. } = Journal::open(&data_dir.join(DIRECTORY), &name, news)?;
+        let mut accounts = Accounts::default();
+        let replay = &mut |recalled: Recalled| {
+            if let Entry::Account(change) = &recalled.entry {
+                accounts.apply(recalled.at, change);
+            }
+        };
+        let opened = Journal::open(&data_dir.join(DIRECTORY), &name, JournalOptions::default(), replay, news)?;
+        let Opened { journal, torn, .. } = opened;
         if let Some(torn) = torn {
             tracing::warn!("the journal of accounts ended inside a line, as after a power cut: {torn}");
-        }
-        let mut accounts = Accounts::default();
-        for record in &records {
-            if let Entry::Account(change) = &record.entry {
-                accounts.apply(record.at, change);
-            }
         }
         Ok(Self(Arc::new(Inner {
             clock,

@@ -37,7 +37,7 @@ use crate::catalog::settings::Settings;
 use crate::config::{Broker, Config, FeedConfig, StoreConfig};
 use crate::controller::message::Delivery;
 use crate::controller::{Controller, StoreSettings};
-use crate::journal::{Journal, JournalError, Opened};
+use crate::journal::{Journal, JournalError, JournalOptions, Keeper, Opened, Recalled};
 use crate::render::RenderError;
 use crate::storage::{DataDir, LockError, Pictures, Tree, View, ViewError, ViewWriter};
 use crate::template::Templates;
@@ -198,6 +198,7 @@ pub struct System {
     shutdown: CancellationToken,
     failed: CancellationToken,
     data_dir: DataDir,
+    keeper: Keeper,
     entrance: Entrance,
 }
 
@@ -233,6 +234,7 @@ impl System {
             shutdown: CancellationToken::new(),
             failed,
             data_dir,
+            keeper: Keeper::start().map_err(|source| StartError::Thread { what: "the journals' keeper", source })?,
             entrance: Entrance::default(),
         };
         let options = broker_options(config, broker, clock)?;
@@ -284,18 +286,16 @@ impl System {
         let id = &config.id;
         let inbox = Inbox::default();
         let dir = self.data_dir.store_dir(id);
-        let journal_failed = |source| StartError::Journal { store: id.clone(), source };
-        let Opened { journal, records, torn, head } =
-            Journal::open(&dir, id, journal_news(inbox.news.clone())).map_err(journal_failed)?;
+        let Recovered { mut controller, view, pictures, journal } =
+            self.recover(config, &dir, &templates, clock, &inbox)?;
+        let Opened { journal, torn, unusable, head, until } = journal;
         if let Some(torn) = torn {
             tracing::warn!(store = %id, "the journal ended inside a line, as after a power cut: {torn}");
         }
-        let mut controller = Controller::new(store_settings(config)?, templates, clock.now());
-        let (view, pictures) = Self::open_view(id, &dir, head.sequence, &mut controller, inbox.news.clone())?;
-        for record in &records {
-            controller.replay(record.at, &record.entry);
+        for checkpoint in unusable {
+            tracing::warn!(store = %id, "{checkpoint}; more of the journal was read instead");
         }
-        controller.resume(clock.now(), records.last().map(|record| record.at));
+        controller.resume(clock.now(), Some(head), until);
         tracing::info!(store = %id, journal = head.sequence, labels = controller.fleet().labels().count(), "store opened");
         let stations = self.start_stations(config, clock, &inbox).await?;
         let FeedEnds { acknowledgements, reloads, outbox } = feed;
@@ -323,32 +323,42 @@ impl System {
         Ok(handle)
     }
 
-    fn open_view(
-        id: &StoreId,
+    /// Brings a store's state back: from the view what other systems can tell again, then from the journal what only
+    /// it knows. A view that goes further than the journal, as after a restored backup, is made anew.
+    fn recover(
+        &self,
+        config: &StoreConfig,
         dir: &Path,
-        journal_head: u64,
-        controller: &mut Controller,
-        news: mpsc::Sender<News>,
-    ) -> Result<(ViewWriter, Arc<Pictures>), StartError> {
+        templates: &Arc<Templates>,
+        clock: Clock,
+        inbox: &Inbox,
+    ) -> Result<Recovered, StartError> {
+        let id = &config.id;
+        let journal_failed = |source| StartError::Journal { store: id.clone(), source };
         let refused = |source| StartError::View { store: id.clone(), source };
-        let (mut view, mut opened) = View::open(dir).map_err(refused)?;
-        if opened.journal_sequence.is_some_and(|sequence| sequence > journal_head) {
-            (view, opened) = view.replace("it goes further than the journal").map_err(refused)?;
-        }
-        if let Some(aside) = opened.set_aside {
-            tracing::warn!(store = %id, "{aside}");
-        }
-        for tree in [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta] {
-            restore(&view, tree, id, controller.catalog_mut()).map_err(refused)?;
+        let settings = store_settings(config)?;
+        let empty = || Controller::new(settings.clone(), Arc::clone(templates), clock.now());
+        let (mut view, opened) = View::open(dir).map_err(refused)?;
+        let mut controller = empty();
+        restore_all(&view, id, controller.catalog_mut()).map_err(refused)?;
+        let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
+        let options = JournalOptions { keeper: Some(self.keeper.clone()), ..JournalOptions::default() };
+        let journal =
+            Journal::open(dir, id, options, replay, journal_news(inbox.news.clone())).map_err(journal_failed)?;
+        if opened.journal_sequence.is_some_and(|sequence| sequence > journal.head.sequence) {
+            (view, _) = view.replace("it goes further than the journal").map_err(refused)?;
+            controller = empty();
+            let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
+            journal.journal.reader().recall(replay).map_err(journal_failed)?;
         }
         let pictures = Arc::new(Pictures::new(&view).map_err(refused)?);
+        let news = inbox.news.clone();
         let stored = move |number| {
             // The store has ended.
             let _ = news.blocking_send(News::Stored(number));
         };
-        let writer =
-            ViewWriter::spawn(view, stored).map_err(|source| StartError::Thread { what: "the view", source })?;
-        Ok((writer, pictures))
+        let view = ViewWriter::spawn(view, stored).map_err(|source| StartError::Thread { what: "the view", source })?;
+        Ok(Recovered { controller, view, pictures, journal })
     }
 
     async fn start_stations(
@@ -394,6 +404,19 @@ impl System {
         self.tracker.close();
         tokio::time::timeout(SHUTDOWN_MAX, self.tracker.wait()).await.is_ok()
     }
+}
+
+/// A store's state as an earlier run left it, and what keeps it.
+struct Recovered {
+    controller: Controller,
+    view: ViewWriter,
+    pictures: Arc<Pictures>,
+    journal: Opened,
+}
+
+fn restore_all(view: &View, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
+    let trees = [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta];
+    trees.into_iter().try_for_each(|tree| restore(view, tree, store, catalog))
 }
 
 /// Reads the view's values of one kind back. One that cannot be read is told of and left out.

@@ -49,8 +49,12 @@ pub fn message(publication: &Publication, zone: &TimeZone) -> Message {
                 "last_check_in": it.last_check_in.map(|at| rfc3339(at, zone)) });
             (format!("labels/{}", it.label), String::new(), payload)
         }
+        Publication::JournalHead { head, at } => {
+            let payload = json!({ "sequence": head.sequence, "hash": head.hash, "at": rfc3339(*at, zone) });
+            ("journal".to_owned(), String::new(), payload)
+        }
     };
-    let retain = matches!(publication, Publication::Label(_));
+    let retain = matches!(publication, Publication::Label(_) | Publication::JournalHead { .. });
     Message { topic, key, payload: payload.to_string(), retain }
 }
 
@@ -65,13 +69,14 @@ mod tests {
     use crate::confirmation::Confirmation;
     use crate::controller::message::LabelState;
     use crate::fleet::health::{Health, Problem};
+    use crate::journal::{Hash32, Position};
 
     #[track_caller]
     fn check(publication: &Publication, topic: &str, payload: Value) {
         let message = message(publication, &TimeZone::get("Asia/Shanghai").unwrap());
         assert_eq!(message.topic, topic);
         assert_eq!(serde_json::from_str::<Value>(&message.payload).unwrap(), payload);
-        assert_eq!(message.retain, topic.starts_with("labels/"));
+        assert_eq!(message.retain, topic.starts_with("labels/") || topic == "journal");
     }
 
     #[test]
@@ -116,5 +121,8 @@ mod tests {
         let payload = json!({"health": "offline", "problems": ["low_battery"], "battery_mv": 2350,
             "last_check_in": "2026-11-25T00:00:00+08:00"});
         check(&Publication::Label(label), "labels/0000021B6D403B1E", payload);
+        let head = Position { sequence: 88_123, hash: Hash32([0xab; 32]) };
+        let payload = json!({"sequence": 88_123, "hash": "ab".repeat(32), "at": "2026-11-25T00:00:00+08:00"});
+        check(&Publication::JournalHead { head, at }, "journal", payload);
     }
 }

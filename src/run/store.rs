@@ -23,14 +23,14 @@ use crate::catalog::wire::{Facet, Parsed};
 use crate::controller::Controller;
 use crate::controller::message::{Answer, Delivery, Input, Notice, Output, Refusal, ReloadReport, Request, Ticket};
 use crate::fleet::ahead::Switch;
-use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, Synced};
+use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, JournalReader, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
 use crate::template::Scene;
 
 /// News from journal, view, render threads and base stations that wait for the store.
 const NEWS_MAX: usize = 8_192;
 
-/// Feed messages, requests and questions that wait for the store: beyond it callers wait, and the broker
+/// Requests and questions that wait for the store, and feed messages, each: beyond it callers wait, and the broker
 /// keeps what it has.
 const CALLS_MAX: usize = 256;
 
@@ -59,10 +59,14 @@ pub enum News {
 
 type Question = Box<dyn FnOnce(&Controller, Moment) + Send>;
 
-/// What others ask of the store.
-enum Call {
+/// What sources tell the store. It waits while the store is behind, and then its source does.
+enum Told {
     Input(Input),
     Snapshot(SnapshotPart, oneshot::Sender<()>),
+}
+
+/// What others ask of the store. It is answered whatever the disk does.
+enum Call {
     Request(Request, oneshot::Sender<Result<Answer, Refusal>>),
     Read(Question),
 }
@@ -88,8 +92,10 @@ pub enum RequestError {
 pub struct StoreHandle {
     id: StoreId,
     calls: mpsc::Sender<Call>,
+    told: mpsc::Sender<Told>,
     watchers: broadcast::Sender<LabelId>,
     pictures: Arc<Pictures>,
+    journal: JournalReader,
     studio: Studio,
 }
 
@@ -138,7 +144,7 @@ impl StoreHandle {
     /// The store has ended.
     pub async fn feed(&self, delivery: Option<Delivery>, facet: Facet, message: Parsed) -> Result<(), StoreGone> {
         let Parsed { rows, seqs, .. } = message;
-        self.call(Call::Input(Input::Feed { delivery, facet, rows, seqs })).await
+        self.tell(Told::Input(Input::Feed { delivery, facet, rows, seqs })).await
     }
 
     /// Hands over a part of a snapshot, and waits until the store has taken it: whatever else came meanwhile is
@@ -148,7 +154,7 @@ impl StoreHandle {
     /// The store has ended.
     pub async fn snapshot(&self, part: SnapshotPart) -> Result<(), StoreGone> {
         let (taken, is_taken) = oneshot::channel();
-        self.call(Call::Snapshot(part, taken)).await?;
+        self.tell(Told::Snapshot(part, taken)).await?;
         is_taken.await.map_err(|_| StoreGone(self.id.clone()))
     }
 
@@ -157,7 +163,7 @@ impl StoreHandle {
     /// # Errors
     /// The store has ended.
     pub async fn reload_ended(&self, facet: Facet, outcome: Result<ReloadReport, String>) -> Result<(), StoreGone> {
-        self.call(Call::Input(Input::ReloadEnded { facet, outcome })).await
+        self.tell(Told::Input(Input::ReloadEnded { facet, outcome })).await
     }
 
     /// Labels whose state changed from now on.
@@ -172,10 +178,20 @@ impl StoreHandle {
         &self.pictures
     }
 
+    /// The journal, to read it. That reads files: not on a task's own thread.
+    #[must_use]
+    pub const fn journal(&self) -> &JournalReader {
+        &self.journal
+    }
+
     /// The render threads.
     #[must_use]
     pub const fn studio(&self) -> &Studio {
         &self.studio
+    }
+
+    async fn tell(&self, told: Told) -> Result<(), StoreGone> {
+        self.told.send(told).await.map_err(|_| StoreGone(self.id.clone()))
     }
 
     async fn call(&self, call: Call) -> Result<(), StoreGone> {
@@ -229,13 +245,14 @@ pub struct Store {
     parts: StoreParts,
     inbox: Inbox,
     calls: mpsc::Receiver<Call>,
+    told: mpsc::Receiver<Told>,
     watchers: broadcast::Sender<LabelId>,
     ticket: Ticket,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>,
     /// How far the journal is known to be on disk.
     journal_sequence: u64,
     stored: u64,
-    /// Batches that the journal's thread had no room for. While there are any, calls wait.
+    /// Batches that the journal's thread had no room for. While there are any, sources wait.
     unappended: VecDeque<Vec<Entry>>,
     /// Batches that the view's thread had no room for, likewise.
     unwritten: VecDeque<ViewBatch>,
@@ -252,12 +269,15 @@ impl Store {
     #[must_use]
     pub fn new(controller: Controller, parts: StoreParts, inbox: Inbox) -> (Self, StoreHandle) {
         let (calls_in, calls) = mpsc::channel(CALLS_MAX);
+        let (told_in, told) = mpsc::channel(CALLS_MAX);
         let (watchers, _) = broadcast::channel(WATCH_MAX);
         let handle = StoreHandle {
             id: parts.id.clone(),
             calls: calls_in,
+            told: told_in,
             watchers: watchers.clone(),
             pictures: Arc::clone(&parts.pictures),
+            journal: parts.journal.reader().clone(),
             studio: parts.studio.clone(),
         };
         let store = Self {
@@ -265,6 +285,7 @@ impl Store {
             parts,
             inbox,
             calls,
+            told,
             watchers,
             ticket: 0,
             waiting: BTreeMap::new(),
@@ -304,12 +325,14 @@ impl Store {
                 biased;
                 // Cancel-safe: a token that is cancelled stays so.
                 () = shutdown.cancelled(), if self.owes_nothing() => return Ok(()),
+                // Cancel-safe: as above. What a disk does not take was not acknowledged, and is not waited for.
+                () = shutdown.cancelled(), if self.controller.journal_trouble().is_some() => return Ok(()),
                 // Cancel-safe: `recv` takes nothing unless it completes.
                 Some(news) = self.inbox.incoming.recv() => self.take_news(news)?,
                 // Cancel-safe: as above.
-                Some(call) = self.calls.recv(), if !self.is_behind() && !shutdown.is_cancelled() => {
-                    self.take_call(call);
-                }
+                Some(call) = self.calls.recv(), if !shutdown.is_cancelled() => self.take_call(call),
+                // Cancel-safe: as above.
+                Some(told) = self.told.recv(), if self.listens() && !shutdown.is_cancelled() => self.take_told(told),
                 // Cancel-safe: the next turn sleeps anew.
                 () = woken => self.controller.handle_timeout(self.parts.clock.now()),
             }
@@ -328,7 +351,7 @@ impl Store {
                 News::Synced(synced) => {
                     self.journal_sequence = synced.position.sequence;
                     self.count_journal();
-                    Input::Synced(synced.batches)
+                    Input::Synced { batches: synced.batches, head: Some(synced.position) }
                 }
                 News::Stored(batches) => Input::Stored(batches),
                 News::TurnedAway(station) => {
@@ -336,17 +359,21 @@ impl Store {
                     metrics::counter!("gondola_unknown_base_stations_total", "store" => store).increment(1);
                     Input::TurnedAway(station)
                 }
+                News::JournalFailed(error) if error.is_passing() => Input::JournalFailed(error.to_string()),
                 News::JournalFailed(error) => return Err(error),
             };
             self.controller.handle(self.parts.clock.now(), input);
             taken += 1;
             next = if taken < TURN_MAX { self.inbox.incoming.try_recv().ok() } else { None };
         }
-        // Calls that came meanwhile are not kept waiting behind another turn of news.
-        if !self.is_behind()
-            && let Ok(call) = self.calls.try_recv()
-        {
+        // What came meanwhile is not kept waiting behind another turn of news.
+        if let Ok(call) = self.calls.try_recv() {
             self.take_call(call);
+        }
+        if self.listens()
+            && let Ok(told) = self.told.try_recv()
+        {
+            self.take_told(told);
         }
         Ok(())
     }
@@ -360,15 +387,21 @@ impl Store {
         metrics::counter!("gondola_journal_bytes_total", "store" => store).absolute(bytes);
     }
 
-    fn take_call(&mut self, call: Call) {
+    fn take_told(&mut self, told: Told) {
         let now = self.parts.clock.now();
-        match call {
-            Call::Input(input) => self.controller.handle(now, input),
-            Call::Snapshot(part, taken) => {
+        match told {
+            Told::Input(input) => self.controller.handle(now, input),
+            Told::Snapshot(part, taken) => {
                 self.controller.handle(now, Input::Snapshot(part));
                 // The reload has been stopped.
                 let _ = taken.send(());
             }
+        }
+    }
+
+    fn take_call(&mut self, call: Call) {
+        let now = self.parts.clock.now();
+        match call {
             Call::Request(request, answer) => {
                 self.ticket += 1;
                 self.waiting.insert(self.ticket, answer);
@@ -381,6 +414,11 @@ impl Store {
     /// Whether a disk does not keep up.
     fn is_behind(&self) -> bool {
         !self.unappended.is_empty() || !self.unwritten.is_empty()
+    }
+
+    /// Whether sources are heard: what they say must reach the disk, and they can say it later.
+    fn listens(&self) -> bool {
+        !self.is_behind() && self.controller.journal_trouble().is_none()
     }
 
     /// Whether every request is answered and everything decided is with journal and view.

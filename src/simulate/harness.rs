@@ -71,7 +71,7 @@ impl Harness {
     pub fn new(settings: StoreSettings, world: WorldOptions, start: Moment) -> Result<Self, RenderError> {
         let stations: Vec<StationId> = world.stations.iter().map(|station| station.id.clone()).collect();
         let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), start);
-        controller.resume(start, None);
+        controller.resume(start, None, None);
         let head = |id: &StationId| (id.clone(), Head::new(id.clone(), HeadOptions::default()));
         let mut harness = Self {
             now: start,
@@ -270,7 +270,7 @@ impl Harness {
             Output::Append(entries) => {
                 self.events.extend(entries.into_iter().map(|entry| Event::Journal(now, entry)));
                 self.appended += 1;
-                self.controller.handle(now, Input::Synced(self.appended));
+                self.controller.handle(now, Input::Synced { batches: self.appended, head: None });
             }
             Output::Store(_) => {
                 self.stored += 1;

@@ -27,12 +27,15 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// 200 when every store answers.
+/// 200 when every store answers and can keep what it is told.
 async fn ready(State(web): State<Arc<Web>>) -> Response {
     let answers = web.stores.iter().map(|(id, shop)| async move {
-        let read = tokio::time::timeout(READY_WITHIN, shop.handle.read(|_, _| ()));
+        let read = tokio::time::timeout(
+            READY_WITHIN,
+            shop.handle.read(|controller, _| controller.journal_trouble().map(str::to_owned)),
+        );
         match read.await {
-            Ok(Ok(())) => None,
+            Ok(Ok(trouble)) => trouble.map(|why| format!("store `{id}` takes no requests: its journal fails: {why}")),
             Ok(Err(gone)) => Some(gone.to_string()),
             Err(_) => Some(format!("store `{id}` did not answer within {READY_WITHIN:?}")),
         }

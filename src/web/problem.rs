@@ -71,6 +71,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) => Self::not_found(refusal),
             Refusal::OtherPanel { .. } | Refusal::NotHeld(_) => Self::conflict(refusal),
+            Refusal::NotDurable(_) | Refusal::Unsure(_) => Self::unavailable(refusal),
             _ => Self::unprocessable(refusal),
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gondola::journal::{Entry, FILE_NAME, Journal};
+use gondola::journal::{DIR_NAME, Entry, Journal, JournalOptions};
 use gondola::storage::store_dir;
 use gondola_protocol::{LabelId, Moment, StoreId};
 use serde_json::Value;
@@ -18,12 +18,14 @@ fn data_dir() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let store: StoreId = "hz-001".parse().unwrap();
     let store_dir = store_dir(dir.path(), &store);
-    let journal = Journal::open(&store_dir, &store, |synced| assert!(synced.is_ok())).unwrap().journal;
+    let options = JournalOptions::default();
+    let opened = Journal::open(&store_dir, &store, options, &mut |_| (), |synced| assert!(synced.is_ok()));
+    let journal = opened.unwrap().journal;
     for label in 1..=RECORDS {
         journal.append(Moment::from_micros(label), vec![Entry::Unbound { label: LabelId(label) }]).unwrap();
     }
     journal.close();
-    (dir, store_dir.join(FILE_NAME))
+    (dir, store_dir.join(DIR_NAME).join("segment-00000000000000000001.ndjson"))
 }
 
 async fn verify(dir: &Path, code: i32) -> Value {
@@ -42,11 +44,14 @@ async fn one_changed_byte_is_found_and_its_record_named() {
         let mut changed = whole.clone();
         changed[position] ^= 1;
         fs::write(&file, &changed).unwrap();
-        let sequence = 1 + whole[..position].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        // The first line is the segment's header, without which its first record cannot be checked.
+        let line = 1 + whole[..position].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let sequence = line.saturating_sub(1).max(1);
         let report = verify(dir.path(), 1).await;
         assert_eq!((&report["state"], &report["sequence"]), (&"broken".into(), &sequence.into()), "{report}");
         let error = report["error"].as_str().unwrap();
-        assert!(error.starts_with(&format!("record {sequence} (line {sequence}, from byte ")), "{error}");
+        let file = "segment-00000000000000000001.ndjson";
+        assert!(error.starts_with(&format!("record {sequence} ({file}, line {line}, from byte ")), "{error}");
     }
 }
 

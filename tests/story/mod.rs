@@ -377,7 +377,7 @@ fn a_held_change_stays_off_the_shelf_until_it_is_approved() {
     ];
     for (step, input) in inputs.into_iter().enumerate() {
         synced += handle(&mut controller, input);
-        handle(&mut controller, Input::Synced(synced));
+        handle(&mut controller, Input::Synced { batches: synced, head: None });
         if step == 1 {
             let shelf = controller.catalog().shelf_price(&sku(0), START).price;
             assert_eq!(shelf.unwrap().to_string(), "10.00");

@@ -17,7 +17,7 @@ use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
 use crate::controller::{Controller, StoreSettings};
 use crate::fleet::label::Label;
-use crate::journal::{Journal, Opened};
+use crate::journal::{Journal, JournalOptions, Opened};
 use crate::run::clock::Clock;
 use crate::run::pictures::Studio;
 use crate::run::store::{Inbox, News, Store, StoreHandle, StoreParts};
@@ -59,7 +59,8 @@ impl TestShop {
         let store: StoreId = id.parse().unwrap();
         let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::starting_at(DAY), Inbox::default());
         let (journal_news, view_news) = (inbox.news.clone(), inbox.news.clone());
-        let Opened { journal, .. } = Journal::open(dir.path(), &store, move |synced| {
+        let options = JournalOptions::default();
+        let Opened { journal, .. } = Journal::open(dir.path(), &store, options, &mut |_| (), move |synced| {
             // The store may have ended.
             let _ = journal_news.blocking_send(News::Synced(synced.unwrap()));
         })
