@@ -65,6 +65,19 @@ pub(super) async fn image(
     Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, kept)], bytes).into_response())
 }
 
+/// A picture that is kept, by its digest.
+pub(super) async fn by_digest(
+    State(web): State<Arc<Web>>,
+    Path((store, digest)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let shop = web.shop(&store)?;
+    let digest: Digest = digest.parse().map_err(Problem::bad_request)?;
+    let planes = kept(shop, digest).await?;
+    let drawn = tokio::task::spawn_blocking(move || png::encode(&planes, 1)).await;
+    let bytes = drawn.map_err(|_| Problem::unavailable("the picture could not be drawn; the log says why"))?;
+    Ok(([(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, FOR_EVER)], bytes).into_response())
+}
+
 fn which(text: Option<&str>) -> Result<Which, Problem> {
     match text {
         None | Some("desired") => Ok(Which::Desired),

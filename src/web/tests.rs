@@ -226,6 +226,31 @@ async fn labels_are_told_what_to_do_one_by_one_and_in_groups() {
 }
 
 #[tokio::test]
+async fn an_inspector_is_told_what_a_label_showed_with_the_record_that_proves_it() {
+    let site = Site::with_pistachios().await;
+    site.hangzhou.station_up().await;
+    let digest = site.hangzhou.prove(LABEL, panel()).await.to_string();
+    let audit = site.json(&format!("/v1/stores/hz-001/audit?label={LABEL}")).await;
+    let from = audit["from"].as_str().unwrap().to_owned();
+    assert_eq!((&audit["digest"], &audit["to"], &audit["certain"]), (&json!(digest), &Value::Null, &json!(false)));
+    let label = site.json(&format!("/v1/stores/hz-001/labels/{LABEL}")).await;
+    assert_eq!(audit["edition"], label["reported"]["edition"]);
+    assert_eq!((&audit["shown"][0]["sku"], &audit["shown"][0]["price"]), (&json!("1101"), &json!("59.90")));
+    assert!(audit["journal"]["sequence"].as_u64().unwrap() > 2, "after the registration and the binding: {audit}");
+    assert_eq!(audit["journal"]["hash"].as_str().unwrap().len(), 64);
+    // At the very instant of the proof it is certain; afterwards only another check-in can tell.
+    let at = from.replace('+', "%2B");
+    let then = site.json(&format!("/v1/stores/hz-001/audit?label={LABEL}&at={at}")).await;
+    assert_eq!((&then["certain"], &then["from"]), (&json!(true), &json!(from)));
+    let picture = site.get(then["picture"].as_str().unwrap()).await;
+    assert_eq!((picture.status(), &picture.headers()["content-type"]), (StatusCode::OK, &"image/png".parse().unwrap()));
+    let before = site.get(&format!("/v1/stores/hz-001/audit?label={LABEL}&at=2020-01-01T00:00:00Z")).await;
+    let detail = "had proven nothing at 2020-01-01T08:00:00+08:00: nobody knows what it showed";
+    check_problem("audit", before, 404, &format!("label {LABEL} {detail}")).await;
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn stores_and_base_stations_are_listed() {
     let site = Site::start().await;
     let stores = site.json("/v1/stores").await;

@@ -1,6 +1,7 @@
 //! The REST interface, `/v1`: its paths, and its JSON, which is apart from the inner types.
 
 mod approvals;
+mod audit;
 mod batch;
 mod commands;
 mod jobs;
@@ -73,6 +74,8 @@ pub(super) fn routes() -> Vec<Route> {
         route(post.clone(), "/v1/stores/{store}/labels/{label}/bind", BIND, labels::bind),
         route(post, "/v1/stores/{store}/labels/{label}/unbind", BIND, labels::unbind),
         route(get.clone(), "/v1/stores/{store}/labels/{label}/image.png", LOOK, picture::image),
+        route(get.clone(), "/v1/stores/{store}/audit", LOOK, audit::show),
+        route(get.clone(), "/v1/stores/{store}/pictures/{digest}", LOOK, picture::by_digest),
         route(get, "/v1/events", LOOK, events::events),
     ];
     routes.extend(commands::routes(BIND));
