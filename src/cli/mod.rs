@@ -1,6 +1,7 @@
 //! The command line: one file per command. JSON on standard output, logs and progress on standard error;
 //! exit code 0 for done, 1 for failed or findings, 2 for usage or configuration.
 
+mod backup;
 mod catalog;
 mod check;
 #[cfg(feature = "simulator")]
@@ -50,9 +51,13 @@ enum Command {
     #[cfg(feature = "simulator")]
     #[command(subcommand)]
     Simulator(simulator::Simulator),
-    /// Look at a store's journal.
+    /// Look at stores' journals.
     #[command(subcommand)]
     Journal(journal::Journal),
+    /// Copy the data directory, verified, while the controller works.
+    Backup(backup::Backup),
+    /// Bring a backup back to a data directory without stores.
+    Restore(backup::Restore),
     /// Print the effective configuration.
     PrintConfig(print_config::PrintConfig),
 }
@@ -96,6 +101,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "simulator")]
         Command::Simulator(simulator) => simulator.run(),
         Command::Journal(journal) => journal.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
         Command::PrintConfig(print) => print.run(),
     };
     match ended {

@@ -2,6 +2,7 @@
 
 pub mod choice;
 pub mod health;
+mod hearing;
 pub mod label;
 pub mod station;
 
@@ -12,6 +13,7 @@ use gondola_protocol::{LabelId, Moment, StationId};
 
 use crate::catalog::sku::Sku;
 use choice::Way;
+pub use hearing::Hearing;
 use label::{Binding, Heard, Label};
 use station::Station;
 

@@ -1,5 +1,6 @@
 //! The web over real HTTP, on running stores.
 
+mod disk;
 mod shop;
 mod sources;
 
