@@ -37,6 +37,9 @@ pub struct Config {
     pub web: WebConfig,
     /// The broker that brings changes.
     pub feed: FeedConfig,
+    /// How long the journals go back.
+    #[serde(default)]
+    pub journal: JournalConfig,
     /// The stores.
     #[serde(default)]
     pub store: Vec<StoreConfig>,
@@ -59,6 +62,34 @@ impl Default for WebConfig {
 
 fn default_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 8080).into()
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalConfig {
+    /// Proofs of display are kept for so many days; registrations, bindings, prices and approvals always.
+    #[serde(default = "default_kept_days")]
+    pub kept_days: u32,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { kept_days: default_kept_days() }
+    }
+}
+
+/// So that this year's promotion can be compared with last year's, and in which a complaint may come.
+const fn default_kept_days() -> u32 {
+    400
+}
+
+impl JournalConfig {
+    fn check(&self, problems: &mut Vec<String>) {
+        if self.kept_days == 0 {
+            problems.push("journal.kept_days is 0; proofs are kept for a day at least".to_owned());
+        }
+    }
 }
 
 /// `[feed]`
@@ -286,6 +317,7 @@ impl Config {
             problems.push(error.to_string());
         }
         self.feed.check(&mut problems);
+        self.journal.check(&mut problems);
         if self.store.is_empty() {
             problems.push("there is no store; add a [[store]]".to_owned());
         }

@@ -45,8 +45,8 @@
 //! | [`planner`] | what a label needs now, and the lines before the base stations | remember pictures |
 //! | [`template`] | XML and rules, parsed once; a view becomes a scene, its render key says when pixels differ | touch pixels |
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
-//! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display | forget, or rewrite |
-//! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock | be the only home of anything |
+//! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display; sealed segments and checkpoints | rewrite |
+//! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock and backups | be the only home of anything |
 //! | [`run`] | the shells: MQTT in and out, full reloads, store task, ways to base stations, render threads, clock, telemetry, start and stop | decide |
 //! | [`web`] | pages, REST, server-sent events, metrics | keep state |
 //! | [`config`] | the configuration file, all of its problems at once | be global |

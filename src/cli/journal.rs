@@ -102,7 +102,7 @@ impl Stores {
     }
 }
 
-pub(super) fn stores_in(data_dir: &Path) -> anyhow::Result<Vec<StoreId>> {
+fn stores_in(data_dir: &Path) -> anyhow::Result<Vec<StoreId>> {
     let stores = data_dir.join("stores");
     let entries = std::fs::read_dir(&stores).with_context(|| format!("cannot read {}", stores.display()))?;
     let mut found: Vec<StoreId> =

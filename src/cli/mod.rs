@@ -2,6 +2,7 @@
 //! exit code 0 for done, 1 for failed or findings, 2 for usage or configuration.
 
 mod accounts;
+mod backup;
 mod catalog;
 mod check;
 #[cfg(feature = "simulator")]
@@ -53,7 +54,7 @@ enum Command {
     #[cfg(feature = "simulator")]
     #[command(subcommand)]
     Simulator(simulator::Simulator),
-    /// Look at a store's journal.
+    /// Look at stores' journals.
     #[command(subcommand)]
     Journal(journal::Journal),
     /// Users of the dashboard.
@@ -62,6 +63,10 @@ enum Command {
     /// Tokens of programs that use the REST interface.
     #[command(subcommand)]
     Token(token::Token),
+    /// Copy the data directory, verified, while the controller works.
+    Backup(backup::Backup),
+    /// Bring a backup back to a data directory without stores.
+    Restore(backup::Restore),
     /// Print the effective configuration.
     PrintConfig(print_config::PrintConfig),
 }
@@ -107,6 +112,8 @@ pub fn main() -> ExitCode {
         Command::Journal(journal) => journal.run(),
         Command::User(user) => user.run(),
         Command::Token(token) => token.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
         Command::PrintConfig(print) => print.run(),
     };
     match ended {

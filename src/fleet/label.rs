@@ -1,12 +1,11 @@
 //! A label: what should be on its glass, what is known to be there, and what is under way.
 
-use std::collections::BTreeMap;
-
 use gondola_protocol::message::{Action, Lane, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
 
 use super::SeenLabel;
 use super::ahead::{Kept, Upcoming};
+use super::hearing::Hearing;
 use crate::catalog::sku::Sku;
 use crate::journal::entry::{Position, Shown};
 use crate::template::RenderKey;
@@ -231,7 +230,7 @@ pub struct Label {
     /// What it said last, for the case that it is removed and registered again.
     pub(crate) last_word: Option<SeenLabel>,
     /// The base stations that hear it.
-    pub heard_by: BTreeMap<StationId, Heard>,
+    pub heard_by: Hearing,
     /// The base station that carried its last transfer.
     pub carrier: Option<StationId>,
     /// Battery under load.
@@ -272,7 +271,7 @@ impl Label {
             displayed_at: None,
             last_check_in: None,
             last_word: None,
-            heard_by: BTreeMap::new(),
+            heard_by: Hearing::default(),
             carrier: None,
             battery_mv: None,
             temperature_c: None,

@@ -5,6 +5,7 @@ pub mod ahead;
 pub mod battery;
 pub mod choice;
 pub mod health;
+mod hearing;
 pub mod label;
 pub mod station;
 
@@ -15,6 +16,7 @@ use gondola_protocol::{LabelId, Moment, StationId};
 
 use crate::catalog::sku::Sku;
 use choice::Way;
+pub use hearing::Hearing;
 use label::{Binding, Heard, Label};
 use station::Station;
 

@@ -90,6 +90,11 @@ impl MemoryDirectory {
         self.disk().faults.push(fault);
     }
 
+    /// From now on nothing fails any more.
+    pub(crate) fn heal(&self) {
+        self.disk().faults.clear();
+    }
+
     /// Operations so far.
     pub(crate) fn operations(&self) -> u64 {
         self.disk().operations

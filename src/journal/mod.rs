@@ -24,17 +24,19 @@
 //! | [`checkpoint`] | records folded by what they are about |
 //! | [`reader`] | reading beside the writer: what a label proved around an instant |
 //! | [`directory`] | shell: the few things that a journal asks of a disk |
+//! | `copy` | shell: a copy beside the writer |
 //! | `open` | the newest checkpoint, what is behind it, and what a crash left |
 //! | [`writer`] | shell: the thread that owns the newest segment and commits in groups |
 //! | [`keeper`] | shell: the thread that compresses, folds and drops |
 
 pub mod chain;
 pub mod checkpoint;
+mod copy;
 pub mod directory;
 pub mod entry;
 pub mod keeper;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod open;
 pub mod reader;
 mod segment;
@@ -45,6 +47,7 @@ pub mod writer;
 
 pub use chain::{Chain, Flaw, Hash32, LINE_MAX, Position, Record};
 pub use checkpoint::{CheckpointError, Recalled};
+pub use copy::copy;
 pub use directory::{DIR_NAME, Directory, DiskDirectory, JournalFile};
 pub use entry::Entry;
 pub use keeper::Keeper;

@@ -72,7 +72,7 @@ pub(super) fn recall(
     recalled: &mut dyn FnMut(Recalled),
 ) -> Result<(Base, Records, Option<Moment>, Option<TornTail>), JournalError> {
     let path = directory.path().to_owned();
-    let broken = |broken| JournalError::Broken { path: path.clone(), broken };
+    let broken = |broken| JournalError::Broken { path: path.clone(), broken: Box::new(broken) };
     let open = |source| JournalError::Open { path: path.clone(), source };
     let contents = Contents::of(directory.as_ref()).map_err(open)?;
     let base = Base::find(directory.as_ref(), store, &contents.checkpoints);

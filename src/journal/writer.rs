@@ -39,9 +39,8 @@ const GROUP_BYTES_MAX: usize = 1 << 20;
 /// twice a day for a store of 30,000 labels.
 const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
-/// How long proofs are kept unless the configuration says otherwise: a year, so that this year's promotion can be
-/// compared with last year's, and the time in which a complaint may come.
-pub const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// How long proofs are kept unless somebody says otherwise: as long as the configuration's default.
+const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// Between two attempts to go on after a failure. Each costs a few calls; a person who made room expects an answer.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
@@ -121,7 +120,7 @@ pub enum JournalError {
         path: PathBuf,
         /// Which record, and what is wrong with it.
         #[source]
-        broken: Broken,
+        broken: Box<Broken>,
     },
     /// The oldest records were dropped, and what they come to cannot be read.
     #[error("the journal {} has no checkpoint that can be used: {}", path.display(), list(unusable))]

@@ -198,7 +198,7 @@ pub struct System {
     shutdown: CancellationToken,
     failed: CancellationToken,
     data_dir: DataDir,
-    keeper: Keeper,
+    journal: JournalOptions,
     entrance: Entrance,
 }
 
@@ -234,7 +234,7 @@ impl System {
             shutdown: CancellationToken::new(),
             failed,
             data_dir,
-            keeper: Keeper::start().map_err(|source| StartError::Thread { what: "the journals' keeper", source })?,
+            journal: journal_options(config)?,
             entrance: Entrance::default(),
         };
         let options = broker_options(config, broker, clock)?;
@@ -316,7 +316,7 @@ impl System {
         let (shutdown, failed, name) = (self.shutdown.clone(), self.failed.clone(), id.clone());
         self.tracker.spawn(async move {
             if let Err(error) = store.run(shutdown).await {
-                tracing::error!(store = %name, %error, hint = error.hint(), "the journal failed: the store stops");
+                tracing::error!(store = %name, %error, hint = error.hint(), "the store stops");
                 failed.cancel();
             }
         });
@@ -342,9 +342,8 @@ impl System {
         let mut controller = empty();
         restore_all(&view, id, controller.catalog_mut()).map_err(refused)?;
         let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
-        let options = JournalOptions { keeper: Some(self.keeper.clone()), ..JournalOptions::default() };
-        let journal =
-            Journal::open(dir, id, options, replay, journal_news(inbox.news.clone())).map_err(journal_failed)?;
+        let news = journal_news(inbox.news.clone());
+        let journal = Journal::open(dir, id, self.journal.clone(), replay, news).map_err(journal_failed)?;
         if opened.journal_sequence.is_some_and(|sequence| sequence > journal.head.sequence) {
             (view, _) = view.replace("it goes further than the journal").map_err(refused)?;
             controller = empty();
@@ -357,7 +356,8 @@ impl System {
             // The store has ended.
             let _ = news.blocking_send(News::Stored(number));
         };
-        let view = ViewWriter::spawn(view, stored).map_err(|source| StartError::Thread { what: "the view", source })?;
+        let view = ViewWriter::spawn(view, Arc::clone(&pictures), stored)
+            .map_err(|source| StartError::Thread { what: "the view", source })?;
         Ok(Recovered { controller, view, pictures, journal })
     }
 
@@ -406,6 +406,12 @@ impl System {
     }
 }
 
+fn journal_options(config: &Config) -> Result<JournalOptions, StartError> {
+    let keeper = Keeper::start().map_err(|source| StartError::Thread { what: "the journals' keeper", source })?;
+    let kept = Duration::from_hours(24 * u64::from(config.journal.kept_days));
+    Ok(JournalOptions { kept, keeper: Some(keeper), ..JournalOptions::default() })
+}
+
 /// A store's state as an earlier run left it, and what keeps it.
 struct Recovered {
     controller: Controller,
@@ -431,7 +437,9 @@ fn restore(view: &View, tree: Tree, store: &StoreId, catalog: &mut Catalog) -> R
     Ok(())
 }
 
-fn journal_news(news: mpsc::Sender<News>) -> impl FnMut(Result<crate::journal::Synced, JournalError>) + Send + 'static {
+pub(crate) fn journal_news(
+    news: mpsc::Sender<News>,
+) -> impl FnMut(Result<crate::journal::Synced, JournalError>) + Send + 'static {
     move |synced| {
         let told = match synced {
             Ok(synced) => News::Synced(synced),

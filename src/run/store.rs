@@ -87,6 +87,28 @@ pub enum RequestError {
     Gone(#[from] StoreGone),
 }
 
+/// Why a store can do no more.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreFailed {
+    /// Its journal failed in a way that does not pass: nothing more may be acknowledged.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Its view has lost something: what rests on it would never be acknowledged.
+    #[error("the view is damaged")]
+    View,
+}
+
+impl StoreFailed {
+    /// What a person can do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Journal(error) => error.hint(),
+            Self::View => "start again: the view is then made anew from the journal and a reload".to_owned(),
+        }
+    }
+}
+
 /// How others reach a store.
 #[derive(Clone)]
 pub struct StoreHandle {
@@ -300,8 +322,8 @@ impl Store {
     /// Runs until `shutdown`, then brings what is decided to disk.
     ///
     /// # Errors
-    /// The journal failed: nothing more may be acknowledged.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), JournalError> {
+    /// Journal or view can take nothing more.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), StoreFailed> {
         let result = self.serve(&shutdown).await;
         let Self { parts: StoreParts { journal, view, .. }, inbox, .. } = self;
         // Nobody reads news any more: whoever has some must not wait for room.
@@ -317,8 +339,8 @@ impl Store {
         result
     }
 
-    async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), JournalError> {
-        self.perform();
+    async fn serve(&mut self, shutdown: &CancellationToken) -> Result<(), StoreFailed> {
+        self.perform()?;
         loop {
             let woken = self.parts.clock.sleep_until(self.controller.poll_timeout());
             tokio::select! {
@@ -336,7 +358,7 @@ impl Store {
                 // Cancel-safe: the next turn sleeps anew.
                 () = woken => self.controller.handle_timeout(self.parts.clock.now()),
             }
-            self.perform();
+            self.perform()?;
         }
     }
 
@@ -426,7 +448,7 @@ impl Store {
         self.waiting.is_empty() && !self.is_behind()
     }
 
-    fn perform(&mut self) {
+    fn perform(&mut self) -> Result<(), StoreFailed> {
         while let Some(output) = self.controller.poll_output() {
             match output {
                 Output::Append(entries) => self.unappended.push_back(entries),
@@ -465,12 +487,12 @@ impl Store {
                 }
             }
         }
-        self.write();
+        self.write()
     }
 
     /// Hands journal and view what is to be written, as far as they have room. What they have no room for
     /// is handed over after their next news.
-    fn write(&mut self) {
+    fn write(&mut self) -> Result<(), StoreFailed> {
         let now = self.parts.clock.now();
         while let Some(entries) = self.unappended.pop_front() {
             match self.parts.journal.append(now, entries) {
@@ -490,11 +512,10 @@ impl Store {
                     self.unwritten.push_front(batch);
                     break;
                 }
-                Err(ViewWriteError::Stopped(_)) => {
-                    tracing::error!(store = %self.parts.id, "the view takes nothing any more; restart to make it anew");
-                }
+                Err(ViewWriteError::Stopped(_)) => return Err(StoreFailed::View),
             }
         }
+        Ok(())
     }
 
     fn keep_pictures(&self, wanted: BTreeSet<Digest>) {

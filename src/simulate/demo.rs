@@ -21,7 +21,9 @@ use super::publisher::{PublishError, Publisher};
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
 use crate::catalog::sku::Sku;
-use crate::config::{Broker, Config, Driver, FeedConfig, StationConfig, StoreConfig, Transport, WebConfig};
+use crate::config::{
+    Broker, Config, Driver, FeedConfig, JournalConfig, StationConfig, StoreConfig, Transport, WebConfig,
+};
 use crate::controller::message::{LabelRequest, UnknownSkus};
 use crate::fleet::label::Label;
 use crate::journal::entry::Position;
@@ -485,6 +487,7 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
         data_dir: data_dir.to_owned(),
         templates: None,
         web: WebConfig { listen: options.listen },
+        journal: JournalConfig::default(),
         feed: FeedConfig {
             broker: Broker::Embedded,
             prefix: "gondola/v1".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use gondola_protocol::StoreId;
 
 /// The file that is locked; what stands in it is the process id of the last holder.
-const FILE_NAME: &str = "lock";
+pub(super) const LOCK_NAME: &str = "lock";
 
 /// Digits of a process id that are read from the file: more than any system's longest.
 const PID_DIGITS_MAX: u64 = 20;
@@ -65,7 +65,7 @@ impl DataDir {
         fs::create_dir_all(path).map_err(failed)?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(path.join(FILE_NAME)).map_err(failed)?;
+        let mut file = options.open(path.join(LOCK_NAME)).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -135,11 +135,11 @@ mod tests {
     #[test]
     fn what_stands_in_the_file_does_not_matter() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE_NAME), "not a number, and longer than one").unwrap();
-        let file = File::open(dir.path().join(FILE_NAME)).unwrap();
+        fs::write(dir.path().join(LOCK_NAME), "not a number, and longer than one").unwrap();
+        let file = File::open(dir.path().join(LOCK_NAME)).unwrap();
         assert_eq!(read_pid(&file), None);
         let held = DataDir::lock(dir.path()).unwrap();
-        let file = File::open(dir.path().join(FILE_NAME)).unwrap();
+        let file = File::open(dir.path().join(LOCK_NAME)).unwrap();
         assert_eq!(read_pid(&file), Some(std::process::id()));
         assert_eq!(held.path(), dir.path());
     }

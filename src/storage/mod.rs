@@ -6,11 +6,13 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`backup`] | a data directory copied while it is in use, and brought back |
 //! | [`lock`] | the data directory, held by one process |
 //! | [`view`] | state as key and value, in a few trees, and the journal position it goes up to |
 //! | [`writer`] | the thread that writes the view, behind the journal |
 //! | [`pictures`] | pictures by digest |
 
+pub mod backup;
 pub mod lock;
 pub mod pictures;
 pub mod view;

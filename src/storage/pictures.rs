@@ -21,7 +21,8 @@ const CACHE_BYTES_MAX: usize = 4 << 20;
 /// Pictures by digest. Shared by reference between threads.
 #[derive(Debug)]
 pub struct Pictures {
-    tree: sled::Tree,
+    /// None while the view is opened anew after a failure.
+    tree: Mutex<Option<sled::Tree>>,
     cache: Mutex<Cache>,
     young: Mutex<Young>,
 }
@@ -39,7 +40,29 @@ impl Pictures {
     /// # Errors
     /// The database's.
     pub fn new(view: &View) -> Result<Self, ViewError> {
-        Ok(Self { tree: view.picture_tree()?, cache: Mutex::default(), young: Mutex::default() })
+        let tree = Mutex::new(Some(view.picture_tree()?));
+        Ok(Self { tree, cache: Mutex::default(), young: Mutex::default() })
+    }
+
+    /// Lets go of a database that failed, so that it can be opened anew.
+    pub(super) fn release(&self) {
+        *self.held() = None;
+    }
+
+    /// Goes on in a database that was opened anew.
+    pub(super) fn resume(&self, view: &View) -> Result<(), ViewError> {
+        let tree = view.picture_tree()?;
+        *self.held() = Some(tree);
+        Ok(())
+    }
+
+    fn tree(&self) -> Result<sled::Tree, ViewError> {
+        self.held().clone().ok_or(ViewError::Away)
+    }
+
+    /// Never held while the database works.
+    fn held(&self) -> MutexGuard<'_, Option<sled::Tree>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a picture. It is on disk with the view's next flush, or half a second later.
@@ -49,8 +72,9 @@ impl Pictures {
     pub fn put(&self, planes: &Planes) -> Result<Digest, ViewError> {
         let digest = planes.digest();
         self.young().since_last.insert(digest);
-        if !self.tree.contains_key(digest.0)? {
-            self.tree.insert(digest.0, pack(planes))?;
+        let tree = self.tree()?;
+        if !tree.contains_key(digest.0)? {
+            tree.insert(digest.0, pack(planes))?;
         }
         self.cache().insert(digest, planes.clone());
         Ok(digest)
@@ -62,7 +86,8 @@ impl Pictures {
         if let Some(planes) = self.cache().pictures.get(digest) {
             return Some(planes.clone());
         }
-        let value = self.tree.get(digest.0).inspect_err(|e| tracing::warn!(%digest, "could not read a picture: {e}"));
+        let value = self.tree().and_then(|tree| Ok(tree.get(digest.0)?));
+        let value = value.inspect_err(|e| tracing::warn!(%digest, "could not read a picture: {e}"));
         let value = value.ok()??;
         let Some(planes) = unpack(&value).filter(|planes| planes.digest() == *digest) else {
             tracing::warn!(%digest, "a kept picture is damaged; it is dropped and drawn again");
@@ -84,12 +109,12 @@ impl Pictures {
             let mut young = self.young();
             young.before = std::mem::take(&mut young.since_last);
         }
-        let mut dropped = 0;
-        for key in self.tree.iter().keys() {
+        let (tree, mut dropped) = (self.tree()?, 0);
+        for key in tree.iter().keys() {
             let key = key?;
             let digest = <[u8; 16]>::try_from(key.as_ref()).map(Digest);
             if !digest.is_ok_and(|digest| wanted.contains(&digest) || self.young().contains(&digest)) {
-                self.tree.remove(&key)?;
+                tree.remove(&key)?;
                 dropped += 1;
             }
         }
@@ -97,7 +122,7 @@ impl Pictures {
     }
 
     fn drop_damaged(&self, digest: &Digest) {
-        if let Err(error) = self.tree.remove(digest.0) {
+        if let Err(error) = self.tree().and_then(|tree| Ok(tree.remove(digest.0)?)) {
             tracing::warn!(%digest, "could not drop a damaged picture: {error}");
         }
     }
@@ -218,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = pictures(&dir);
         let digest = picture(7).digest();
-        kept.tree.insert(digest.0, value).unwrap();
+        kept.tree().unwrap().insert(digest.0, value).unwrap();
         assert_eq!(kept.get(&digest), None);
         kept.put(&picture(7)).unwrap();
         assert_eq!(kept.get(&digest), Some(picture(7)));

@@ -12,6 +12,8 @@ use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -31,7 +33,7 @@ const RELEASE_WAITS_MAX: u32 = 50;
 const RELEASE_WAIT: Duration = Duration::from_millis(20);
 
 /// The view in a store's directory.
-const DIR_NAME: &str = "view";
+pub(super) const DIR_NAME: &str = "view";
 /// What a view that is set aside is called, up to its number.
 const SET_ASIDE_PREFIX: &str = "view.set-aside-";
 
@@ -122,6 +124,9 @@ pub enum ViewError {
         /// The view.
         path: PathBuf,
     },
+    /// It is opened anew after a failure.
+    #[error("the database is opened anew after a failure")]
+    Away,
     /// It could not be set aside.
     #[error("could not set the view {} aside, which is not usable: {reason}", path.display())]
     SetAside {
@@ -178,6 +183,9 @@ pub struct View {
     state: sled::Tree,
     /// Of all that is held; behind a lock, which a step is written under.
     checksum: Arc<Mutex<Checksum>>,
+    /// Writes that fail, in a test.
+    #[cfg(test)]
+    failures: Arc<AtomicU64>,
 }
 
 /// The sum of a hash of each key with its value, so that it follows a change without reading the rest.
@@ -219,6 +227,16 @@ impl View {
         }
     }
 
+    /// Opens a view again after a failure, as it is: nothing is set aside.
+    pub(super) fn reopen(dir: &Path) -> Result<Self, ViewError> {
+        Self::open_released(dir)
+    }
+
+    /// Its store's directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Sets this view aside, for example because it goes further than the journal does, and makes it anew.
     /// It must be the only handle: no clone, writer or pictures of it may be left.
     ///
@@ -251,8 +269,17 @@ impl View {
         Ok(Some(u64::from_be_bytes(bytes)))
     }
 
-    /// Applies batches in order, as one step, and waits until they are on disk.
+    /// Applies batches in order, as one step, and waits until they are on disk. sled's panics are errors here.
     pub(super) fn write(&self, batches: Vec<ViewBatch>) -> Result<(), ViewError> {
+        #[cfg(test)]
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(ViewError::Database(sled::Error::Io(io::ErrorKind::StorageFull.into())));
+        }
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_step(batches)));
+        written.unwrap_or_else(|panic| Err(ViewError::Panicked(message(panic.as_ref()))))
+    }
+
+    fn write_step(&self, batches: Vec<ViewBatch>) -> Result<(), ViewError> {
         let mut newest = BTreeMap::new();
         for ViewBatch { journal_sequence, changes, .. } in batches {
             newest.extend(changes.into_iter().map(|change| (change.tree.key(&change.key), change.value)));
@@ -284,6 +311,12 @@ impl View {
         *held = checksum;
         self.db.flush()?;
         Ok(())
+    }
+
+    /// The next so many writes fail as on a full disk.
+    #[cfg(test)]
+    pub(super) fn fail_writes(&self, count: u64) {
+        self.failures.store(count, Ordering::SeqCst);
     }
 
     /// Where pictures are kept.
@@ -328,7 +361,14 @@ impl View {
             opened => opened?,
         };
         let state = db.open_tree(STATE_TREE)?;
-        let view = Self { dir: dir.to_owned(), db, state, checksum: Arc::default() };
+        let view = Self {
+            dir: dir.to_owned(),
+            db,
+            state,
+            checksum: Arc::default(),
+            #[cfg(test)]
+            failures: Arc::default(),
+        };
         match view.state.get(VERSION_KEY)? {
             Some(version) if version == VERSION.to_be_bytes() => view.read_through()?,
             Some(version) => return Err(ViewError::Version { found: number(&version) }),

@@ -3,12 +3,23 @@
 //! A batch may be handed over only after the journal has reported the batch's `journal_sequence` as synced:
 //! nothing reaches sled before the journal position that it depends on is durable. That order is the
 //! caller's, who hears of both; the thread writes whatever it is given.
+//!
+//! A database that fails, as on a full disk, is opened again, as often as it takes, and then given what waits. One that
+//! has lost something meanwhile is given up: the next start sets it aside.
 
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use super::view::{View, ViewBatch};
+use super::pictures::Pictures;
+use super::view::{View, ViewBatch, ViewError};
+
+/// Between two attempts to open a database that failed.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Batches that may wait for the writer: what a busy store makes in some ten seconds, longer than sled's
 /// slowest flush. All that wait are written as one step.
@@ -21,8 +32,8 @@ pub enum ViewWriteError {
     /// The disk does not keep up: hand it over again, first, once a batch was reported as flushed.
     #[error("{QUEUE_MAX} batches wait for the view already")]
     Full(ViewBatch),
-    /// The writer has failed and warned; the view stays as it is until the next start, which replays more.
-    #[error("the view is not written any more after a failure")]
+    /// The view is damaged, and the writer has said so: the next start sets it aside.
+    #[error("the view is not written any more, because it is damaged")]
     Stopped(ViewBatch),
 }
 
@@ -31,17 +42,23 @@ pub enum ViewWriteError {
 pub struct ViewWriter {
     queue: SyncSender<ViewBatch>,
     thread: JoinHandle<()>,
+    closing: Arc<AtomicBool>,
 }
 
 impl ViewWriter {
-    /// Starts the thread. It calls `flushed` with the number of the newest batch on disk.
+    /// Starts the thread. It calls `flushed` with the number of the newest batch on disk. The pictures are in the same
+    /// database: while it is opened anew, they are not at hand.
     ///
     /// # Errors
     /// The operating system starts no thread.
-    pub fn spawn(view: View, flushed: impl FnMut(u64) + Send + 'static) -> io::Result<Self> {
+    pub fn spawn(view: View, pictures: Arc<Pictures>, flushed: impl FnMut(u64) + Send + 'static) -> io::Result<Self> {
         let (queue, batches) = sync_channel(QUEUE_MAX);
-        let thread = thread::Builder::new().name("view".to_owned()).spawn(move || run(&view, &batches, flushed))?;
-        Ok(Self { queue, thread })
+        let closing = Arc::new(AtomicBool::new(false));
+        let sequence = view.journal_position().map_err(io::Error::other)?;
+        let dir = view.dir().to_owned();
+        let writing = Writing { dir, view: Some(view), pictures, sequence, closing: Arc::clone(&closing) };
+        let thread = thread::Builder::new().name("view".to_owned()).spawn(move || writing.run(&batches, flushed))?;
+        Ok(Self { queue, thread, closing })
     }
 
     /// Hands over a batch whose journal position is synced. Never blocks.
@@ -55,28 +72,101 @@ impl ViewWriter {
         })
     }
 
-    /// Waits until what was handed over is on disk, or the writer has failed. A panic of sled's is a failure,
-    /// too: it was printed where it happened, and the view is not needed to stop.
+    /// Waits until what was handed over is on disk, or cannot be: a database that fails is not waited for any more, and
+    /// the next start replays more of the journal.
     pub fn close(self) {
         drop(self.queue);
+        self.closing.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         if self.thread.join().is_err() {
             tracing::warn!("the view's writer panicked; the next start replays more of the journal");
         }
     }
 }
 
-fn run(view: &View, queue: &Receiver<ViewBatch>, mut flushed: impl FnMut(u64)) {
-    while let Ok(first) = queue.recv() {
-        let mut batches = vec![first];
-        // Bounded, although new ones come in meanwhile: as many as wait at most.
-        batches.extend(queue.try_iter().take(QUEUE_MAX));
-        let newest = batches.last().map(|newest| newest.number);
-        if let Err(error) = view.write(batches) {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(cause, hint = error.hint(), "the view is not written any more: {error}");
-            return;
+struct Writing {
+    dir: PathBuf,
+    /// None while it is to be opened anew.
+    view: Option<View>,
+    pictures: Arc<Pictures>,
+    /// The journal record that the view goes up to.
+    sequence: Option<u64>,
+    closing: Arc<AtomicBool>,
+}
+
+/// Why batches are not written.
+enum Failure {
+    /// It may succeed later.
+    Passing(ViewError),
+    /// The view has lost something.
+    Lost(ViewError),
+}
+
+impl Writing {
+    fn run(mut self, queue: &Receiver<ViewBatch>, mut flushed: impl FnMut(u64)) {
+        while let Ok(first) = queue.recv() {
+            let mut batches = vec![first];
+            // Bounded, although new ones come in meanwhile: as many as wait at most.
+            batches.extend(queue.try_iter().take(QUEUE_MAX));
+            let Some(newest) = batches.last().map(|newest| (newest.number, newest.journal_sequence)) else { return };
+            if self.write(&batches, newest.1).is_none() {
+                return;
+            }
+            flushed(newest.0);
         }
-        newest.into_iter().for_each(&mut flushed);
+    }
+
+    /// Writes batches as one step, whatever it takes; nothing where that is no use.
+    fn write(&mut self, batches: &[ViewBatch], newest: u64) -> Option<()> {
+        let mut told = String::new();
+        loop {
+            let error = match self.try_write(batches, newest) {
+                Ok(()) => return Some(()),
+                Err(Failure::Passing(error)) => error,
+                Err(Failure::Lost(error)) => {
+                    tracing::error!(hint = error.hint(), "the view is given up: {error}");
+                    return None;
+                }
+            };
+            if told != error.to_string() {
+                told = error.to_string();
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(cause, hint = error.hint(), "the view is not written: {error}; it is tried again");
+            }
+            if self.closing.load(Ordering::Acquire) {
+                return None;
+            }
+            thread::park_timeout(RETRY_WAIT);
+        }
+    }
+
+    fn try_write(&mut self, batches: &[ViewBatch], newest: u64) -> Result<(), Failure> {
+        let view = match self.view.take() {
+            Some(view) => view,
+            None => self.reopen(newest)?,
+        };
+        if let Err(error) = view.write(batches.to_vec()) {
+            self.pictures.release();
+            return Err(Failure::Passing(error));
+        }
+        self.view = Some(view);
+        self.sequence = Some(newest);
+        Ok(())
+    }
+
+    /// Opens the database again. It goes as far as it did, or as far as the step that failed.
+    fn reopen(&self, newest: u64) -> Result<View, Failure> {
+        let judged = |error| match error {
+            ViewError::Damaged | ViewError::Version { .. } | ViewError::Panicked(_) => Failure::Lost(error),
+            error => Failure::Passing(error),
+        };
+        let view = View::reopen(&self.dir).map_err(judged)?;
+        let position = view.journal_position().map_err(judged)?;
+        if position != self.sequence && position != Some(newest) {
+            return Err(Failure::Lost(ViewError::Damaged));
+        }
+        self.pictures.resume(&view).map_err(judged)?;
+        Ok(view)
     }
 }
 
@@ -91,12 +181,41 @@ mod tests {
         ViewBatch { number, journal_sequence: number * 10, changes: vec![change] }
     }
 
+    fn spawn(view: View, flushed: impl FnMut(u64) + Send + 'static) -> ViewWriter {
+        let pictures = Arc::new(Pictures::new(&view).unwrap());
+        ViewWriter::spawn(view, pictures, flushed).unwrap()
+    }
+
+    #[test]
+    fn a_database_that_fails_is_opened_again_and_given_what_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (view, _) = View::open(dir.path()).unwrap();
+        let pictures = Arc::new(Pictures::new(&view).unwrap());
+        let planes = gondola_protocol::Planes::white("bwr-296x128".parse().unwrap());
+        let (sender, flushed) = sync_channel(QUEUE_MAX);
+        let failing = view.clone();
+        let sink = move |number| sender.try_send(number).unwrap();
+        let writer = ViewWriter::spawn(view, Arc::clone(&pictures), sink).unwrap();
+        writer.write(batch(1)).unwrap();
+        assert_eq!(flushed.recv(), Ok(1));
+        failing.fail_writes(1);
+        drop(failing);
+        writer.write(batch(2)).unwrap();
+        assert_eq!(flushed.recv(), Ok(2));
+        let digest = pictures.put(&planes).unwrap();
+        writer.close();
+        drop(pictures);
+        let (view, opened) = View::open(dir.path()).unwrap();
+        assert_eq!((opened.journal_sequence, opened.set_aside), (Some(20), None));
+        assert_eq!(Pictures::new(&view).unwrap().get(&digest), Some(planes));
+    }
+
     #[test]
     fn what_was_handed_over_is_on_disk_and_reported_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let (view, _) = View::open(dir.path()).unwrap();
         let (sender, flushed) = sync_channel(QUEUE_MAX);
-        let writer = ViewWriter::spawn(view, move |number| sender.try_send(number).unwrap()).unwrap();
+        let writer = spawn(view, move |number| sender.try_send(number).unwrap());
         (1..=100).for_each(|number| writer.write(batch(number)).unwrap());
         writer.close();
         let flushed: Vec<u64> = flushed.try_iter().collect();
@@ -113,7 +232,7 @@ mod tests {
         let (view, _) = View::open(dir.path()).unwrap();
         // The writer waits in its first report, which a channel without room holds until it is read.
         let (sender, flushed) = sync_channel(0);
-        let writer = ViewWriter::spawn(view, move |number| sender.send(number).unwrap()).unwrap();
+        let writer = spawn(view, move |number| sender.send(number).unwrap());
         writer.write(batch(0)).unwrap();
         assert_eq!(flushed.recv(), Ok(0));
         let mut taken = 0;

@@ -1,6 +1,7 @@
 //! The web over real HTTP, on running stores.
 
 mod access;
+mod disk;
 mod shop;
 mod sources;
 

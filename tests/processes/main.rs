@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may; clippy sees only its #[test] functions as such")]
 
+mod backup;
 mod broker;
 mod commands;
 mod crash;
@@ -16,4 +17,5 @@ mod outage;
 mod process;
 mod shop;
 mod stop;
+mod storm;
 mod tls;

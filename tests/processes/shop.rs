@@ -208,6 +208,11 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
+    /// Where it listens, as `host:port`.
+    pub(crate) fn address(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
     fn url(&self, path: &str) -> String {
         let slash = if path.is_empty() { "" } else { "/" };
         format!("{}/v1/stores/hz-001{slash}{path}", self.base)

@@ -1,9 +1,11 @@
 //! How a controller stops, and how it keeps others off its data directory.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 
 use crate::broker::product;
-use crate::process::{GONDOLA, Process};
+use crate::process::{GONDOLA, Process, eventually};
 use crate::shop::{Shop, ShopOptions};
 
 #[tokio::test]
@@ -20,6 +22,27 @@ async fn ctrl_c_brings_everything_to_disk_and_ends_well() {
     assert!(!shop.controller.process.log().contains("ended inside a line"));
     assert_eq!(shop.controller.rest.get("").await["labels"], 20);
     shop.controller.rest.in_sync(20).await;
+}
+
+/// A request that is never finished holds the first stop up.
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let mut shop = Shop::open(ShopOptions { seed: 1, labels: 1, wake: "1s" }).await;
+    let address = shop.controller.rest.address();
+    let mut unfinished = TcpStream::connect(&address).unwrap();
+    let head = "POST /v1/stores/hz-001/labels HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n";
+    unfinished.write_all(format!("{head}content-type: application/json\r\n\r\n{{").as_bytes()).unwrap();
+    shop.controller.rest.get("").await;
+    shop.controller.process.interrupt();
+    eventually("the end of listening", async || match TcpStream::connect(&address) {
+        Ok(_) => Err("it listens".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .await;
+    shop.controller.process.interrupt();
+    let ended = shop.controller.process.ended().await;
+    ended.expect(1);
+    assert!(ended.errors.contains("stopped at once by a second signal"), "{}", ended.errors);
 }
 
 #[tokio::test]

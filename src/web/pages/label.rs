@@ -212,7 +212,7 @@ impl Seen {
                     dt { "Base station" } dd { @if let Some(station) = &self.base_station { (station) } @else { "none in reach" } }
                     dt { "Signal" } dd {
                         @if label.heard_by.is_empty() { (unknown()) }
-                        @for (station, heard) in &label.heard_by {
+                        @for (station, heard) in label.heard_by.iter() {
                             div {
                                 (heard.rssi_dbm) " dBm at " (station)
                                 @if heard.rssi_dbm < WEAK_SIGNAL_DBM { " " span.mark data-health="stale" { "Weak" } }

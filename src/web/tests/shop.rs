@@ -17,8 +17,10 @@ use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
 use crate::controller::{Controller, StoreSettings};
 use crate::fleet::label::Label;
+use crate::journal::memory::MemoryDirectory;
 use crate::journal::{Journal, JournalOptions, Opened};
 use crate::run::clock::Clock;
+use crate::run::journal_news;
 use crate::run::pictures::Studio;
 use crate::run::store::{Inbox, News, Store, StoreHandle, StoreParts};
 use crate::storage::pictures::Pictures;
@@ -39,6 +41,8 @@ pub(super) const DAY: Moment = Moment::from_secs(1_795_147_200);
 /// One running store.
 pub(super) struct TestShop {
     pub(super) handle: StoreHandle,
+    /// Where its journal is.
+    pub(super) disk: MemoryDirectory,
     news: mpsc::Sender<News>,
     _dir: TempDir,
 }
@@ -58,16 +62,13 @@ impl TestShop {
     pub(super) fn open(id: &str, name: &str, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let store: StoreId = id.parse().unwrap();
         let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::starting_at(DAY), Inbox::default());
-        let (journal_news, view_news) = (inbox.news.clone(), inbox.news.clone());
-        let options = JournalOptions::default();
-        let Opened { journal, .. } = Journal::open(dir.path(), &store, options, &mut |_| (), move |synced| {
-            // The store may have ended.
-            let _ = journal_news.blocking_send(News::Synced(synced.unwrap()));
-        })
-        .unwrap();
+        let (disk, view_news) = (MemoryDirectory::default(), inbox.news.clone());
+        let options = JournalOptions { retry_wait: LOOK_AGAIN, ..JournalOptions::default() };
+        let news = journal_news(inbox.news.clone());
+        let Opened { journal, .. } = Journal::start(disk.shared(), &store, options, &mut |_| (), news).unwrap();
         let (view, _) = View::open(dir.path()).unwrap();
         let pictures = Arc::new(Pictures::new(&view).unwrap());
-        let view = ViewWriter::spawn(view, move |number| {
+        let view = ViewWriter::spawn(view, Arc::clone(&pictures), move |number| {
             let _ = view_news.blocking_send(News::Stored(number));
         });
         let controller = Controller::new(settings(id, name), Arc::new(Templates::embedded()), clock.now());
@@ -89,7 +90,7 @@ impl TestShop {
         let (store, handle) = Store::new(controller, parts, inbox);
         let shutdown = shutdown.clone();
         tracker.spawn(async move { store.run(shutdown).await.unwrap() });
-        Self { handle, news, _dir: dir }
+        Self { handle, disk, news, _dir: dir }
     }
 
     /// Feeds base events.
