@@ -36,6 +36,7 @@ impl Controller {
             HeadEvent::Up(welcome) => self.station_up(now, &station, &welcome),
             HeadEvent::Down(reason) => self.station_down(now, &station, reason.to_string()),
             HeadEvent::Room(_) | HeadEvent::Keeps { .. } | HeadEvent::Firmware(..) | HeadEvent::Clock(_) => {}
+            HeadEvent::Packed { number, bytes } => self.shrink(number, bytes),
             HeadEvent::CheckIn(check_in) => self.handle_check_in(now, &station, &check_in),
             HeadEvent::Present(label) => self.handle_presence(now, &station, label),
             HeadEvent::Outcome { number, outcome } => self.handle_outcome(now, number, outcome),
@@ -212,6 +213,16 @@ impl Controller {
         }
         self.look_again(id, Lane::Routine);
         self.changed.insert(id);
+    }
+
+    /// A picture takes less room at its base station than was kept for it.
+    fn shrink(&mut self, number: TransferNumber, packed: usize) {
+        let Some(booking) = self.transfers.get_mut(&number) else { return };
+        let freed = booking.bytes.saturating_sub(packed);
+        booking.bytes -= freed;
+        if let Some(station) = self.fleet.station_mut(&booking.station) {
+            station.bytes = station.bytes.saturating_sub(freed);
+        }
     }
 
     /// Frees what a transfer held, and answers whose it was and what; none when its label is gone since.
