@@ -111,7 +111,8 @@ pub struct Ahead {
 pub struct Room {
     /// Pictures.
     pub transfers: usize,
-    /// Bytes, counted as raw pictures: more than they take once packed.
+    /// Bytes of packed pictures. What a picture packs to is known once it is submitted; to be, it needs room for its
+    /// raw bytes.
     pub bytes: usize,
 }
 
@@ -133,6 +134,13 @@ pub enum HeadEvent {
     Down(DownReason),
     /// The room grew: look again.
     Room(Room),
+    /// A picture that was accepted takes so many bytes at its station, and not as many as it has.
+    Packed {
+        /// The picture.
+        number: TransferNumber,
+        /// Its packed bytes.
+        bytes: usize,
+    },
     /// A label reported.
     CheckIn(CheckIn),
     /// What a label keeps and can decode; its check-in came before.
@@ -546,7 +554,7 @@ impl Head {
         let Some(packed) = packed else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };
-        let encoding = packed.encoding;
+        let (encoding, bytes) = (packed.encoding, packed.data.len());
         let transfer = Transfer {
             number: picture.number,
             label: picture.label,
@@ -562,7 +570,11 @@ impl Head {
             Some(Ahead { slot, activate_at }) => open.push_staged(now, Staged { slot, activate_at, transfer }),
         };
         match pushed {
-            Ok(()) => self.counters.pictures_by_encoding[encoding as usize] += 1,
+            Ok(()) => {
+                self.counters.pictures_by_encoding[encoding as usize] += 1;
+                open.rebook(picture.number, bytes);
+                self.events.push_back(HeadEvent::Packed { number: picture.number, bytes });
+            }
             Err(oversize) => self.refuse_oversize(picture, oversize.bytes, oversize.bytes_max),
         }
     }

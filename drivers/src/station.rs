@@ -365,6 +365,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
             HeadEvent::Dropped(dropped) => debug!(%station, "{dropped}"),
             HeadEvent::Clock(report) => debug!(%station, ?report, "base station told its clock"),
             HeadEvent::Room(_)
+            | HeadEvent::Packed { .. }
             | HeadEvent::CheckIn(_)
             | HeadEvent::Keeps { .. }
             | HeadEvent::Present(_)

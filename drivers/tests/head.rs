@@ -101,12 +101,18 @@ impl Stage {
         batches.collect()
     }
 
+    /// What the head tells, beside what pictures pack to.
     fn events(&mut self) -> Vec<HeadEvent> {
-        std::iter::from_fn(|| self.head.poll_event()).collect()
+        let events = std::iter::from_fn(|| self.head.poll_event());
+        events.filter(|event| !matches!(event, HeadEvent::Packed { .. })).collect()
     }
 
-    fn submit(&mut self, number: u32) {
+    /// Submits a picture, and answers what it packs to.
+    fn submit(&mut self, number: u32) -> usize {
         self.head.submit(self.now, picture(number)).unwrap();
+        let Some(HeadEvent::Packed { number: of, bytes }) = self.head.poll_event() else { panic!("it was not packed") };
+        assert_eq!(of, TransferNumber(number));
+        bytes
     }
 }
 
@@ -136,16 +142,15 @@ fn a_welcome_opens_the_session_and_tells_the_room() {
 #[test]
 fn pictures_go_out_together_and_come_to_one_outcome_each() {
     let mut stage = Stage::up();
-    stage.submit(1);
-    stage.submit(2);
-    assert_eq!(stage.head.room(), Room { transfers: 1, bytes: 10_000 - 2 * 3_904 });
-    assert_eq!(stage.head.submit(stage.now, picture(3)), Err(picture(3)), "its bytes have no room");
+    let packed = [stage.submit(1), stage.submit(2)];
+    assert!(packed.iter().all(|bytes| *bytes < 3_904), "{packed:?}");
+    assert_eq!(stage.head.room(), Room { transfers: 1, bytes: 10_000 - packed[0] - packed[1] });
     assert_eq!(stage.sent(), [], "they linger");
     stage.wait(LINGER);
     assert_eq!(stage.batches(), [[1, 2]]);
     stage.ack(2);
     stage.say(&status(2, Status::Delivered));
-    let room = HeadEvent::Room(Room { transfers: 2, bytes: 10_000 - 3_904 });
+    let room = HeadEvent::Room(Room { transfers: 2, bytes: 10_000 - packed[0] });
     assert_eq!(stage.events(), [outcome(2, Outcome::Status(Status::Delivered)), room]);
     stage.say(&status(2, Status::Delivered));
     let twice = Dropped::Unawaited(TransferNumber(2));
@@ -243,7 +248,7 @@ fn a_picture_too_large_for_the_station_fails_alone() {
 #[test]
 fn a_station_without_a_known_encoding_gets_nothing() {
     let mut stage = Stage::up_with(Welcome { encodings: 0x80, ..welcome(SESSION) });
-    stage.submit(1);
+    stage.head.submit(stage.now, picture(1)).unwrap();
     assert_eq!(stage.events()[0], outcome(1, Outcome::Status(Status::UnknownEncoding)));
 }
 
@@ -416,12 +421,14 @@ fn both_versions_are_offered_and_the_stations_choice_is_spoken() {
 #[test]
 fn credits_change_what_a_station_takes() {
     let mut stage = Stage::up_with(Welcome { version: 2, ..welcome(SESSION) });
-    stage.submit(1);
+    let packed = stage.submit(1);
     stage.say(&Uplink::Credits(Credits { transfers_max: 1, bytes_max: 4_000 }));
-    assert_eq!(stage.head.room(), Room { transfers: 0, bytes: 96 });
+    assert_eq!(stage.head.room(), Room { transfers: 0, bytes: 4_000 - packed });
     assert_eq!(stage.head.submit(stage.now, picture(2)), Err(picture(2)));
+    stage.say(&Uplink::Credits(Credits { transfers_max: 9, bytes_max: 3_904 }));
+    assert_eq!(stage.head.submit(stage.now, picture(2)), Err(picture(2)), "it may pack to no less than it has");
     stage.say(&Uplink::Credits(Credits { transfers_max: 9, bytes_max: 90_000 }));
-    let room = Room { transfers: 8, bytes: 90_000 - 3_904 };
+    let room = Room { transfers: 8, bytes: 90_000 - packed };
     assert_eq!(stage.events().last(), Some(&HeadEvent::Room(room)));
 }
 

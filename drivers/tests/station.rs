@@ -47,10 +47,15 @@ impl Stage {
         Self { listener, address, handle, events, tracker, shutdown }
     }
 
+    /// What the task tells next, beside what pictures pack to.
     async fn event(&mut self) -> HeadEvent {
-        let (station, event) = timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("a task");
-        assert_eq!(station.as_str(), "front");
-        event
+        loop {
+            let (station, event) = timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("a task");
+            assert_eq!(station.as_str(), "front");
+            if !matches!(event, HeadEvent::Packed { .. }) {
+                return event;
+            }
+        }
     }
 
     /// Accepts the next connection and answers its hello.

@@ -66,6 +66,7 @@ impl Controller {
                     station.clock = Some(report);
                 }
             }
+            HeadEvent::Packed { number, bytes } => self.shrink(number, bytes),
             HeadEvent::CheckIn(check_in) => self.handle_check_in(now, &station, &check_in),
             HeadEvent::Present(label) => self.handle_presence(now, &station, label),
             HeadEvent::Outcome { number, outcome } => self.handle_outcome(now, number, outcome),
@@ -319,6 +320,16 @@ impl Controller {
                 self.refused(now, id, "it and its base station decode nothing that we can send; update their firmware");
             }
             Outcome::Status(Status::Unsupported) => label.cannot_keep(&sent),
+        }
+    }
+
+    /// A picture takes less room at its base station than was kept for it.
+    fn shrink(&mut self, number: TransferNumber, packed: usize) {
+        let Some(booking) = self.transfers.get_mut(&number) else { return };
+        let freed = booking.bytes.saturating_sub(packed);
+        booking.bytes -= freed;
+        if let Some(station) = self.fleet.station_mut(&booking.station) {
+            station.bytes = station.bytes.saturating_sub(freed);
         }
     }
 

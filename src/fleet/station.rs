@@ -9,7 +9,7 @@ use gondola_protocol::{Moment, StationId};
 pub struct Capacity {
     /// Transfers at once.
     pub transfers: usize,
-    /// Bytes of pictures at once. Counted raw, because what a picture packs to is known only once it is made.
+    /// Bytes of packed pictures at once.
     pub bytes: usize,
     /// Whether its version of shelflink passes on pictures that are sent ahead.
     pub stages: bool,
@@ -41,7 +41,7 @@ pub struct Station {
     pub away_because: Option<String>,
     /// Transfers planned for it that have no outcome yet.
     pub transfers: usize,
-    /// Their pictures' raw bytes.
+    /// Their pictures' bytes: raw until each is packed, because only then it is known what it packs to.
     pub bytes: usize,
     /// How its clock runs, since it was last told the time.
     pub clock: Option<ClockReport>,

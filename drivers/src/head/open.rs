@@ -41,7 +41,7 @@ pub(super) struct Open {
     since_staged: u32,
     /// Commands to send: at most as many labels as there are transfers in flight.
     commands: VecDeque<Command>,
-    /// Raw bytes of each picture without an outcome: at most the welcome's or the last credits' `transfers_max`.
+    /// Packed bytes of each picture without an outcome: at most the welcome's or the last credits' `transfers_max`.
     in_flight: BTreeMap<TransferNumber, usize>,
     /// Their sum.
     bytes_in_flight: usize,
@@ -99,6 +99,14 @@ impl Open {
         let before = self.in_flight.insert(number, raw);
         assert!(before.is_none(), "transfer {number} is in flight already");
         self.bytes_in_flight += raw;
+    }
+
+    /// Something in flight was packed, and takes so many bytes.
+    pub(super) fn rebook(&mut self, number: TransferNumber, packed: usize) {
+        if let Some(bytes) = self.in_flight.get_mut(&number) {
+            self.bytes_in_flight = self.bytes_in_flight - *bytes + packed;
+            *bytes = packed;
+        }
     }
 
     /// Ends something's flight. Answers whether it was in flight.
