@@ -484,7 +484,7 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
     Config {
         data_dir: data_dir.to_owned(),
         templates: None,
-        web: WebConfig { listen: options.listen },
+        web: WebConfig { listen: options.listen, ..WebConfig::default() },
         feed: FeedConfig {
             broker: Broker::Embedded,
             prefix: "gondola/v1".to_owned(),

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use futures_util::future::try_join_all;
 use gondola_protocol::{Moment, StationId, StoreId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::List;
 use crate::accounts::Visitor;
@@ -19,8 +20,9 @@ use crate::web::problem::Problem;
 use crate::web::{Shop, Web, selection};
 
 /// A store among others.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StoreJson {
+    #[schema(value_type = String)]
     store: StoreId,
     name: String,
     format: String,
@@ -32,10 +34,11 @@ pub(super) struct StoreJson {
 }
 
 /// A store by itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SummaryJson {
     #[serde(flatten)]
     store: StoreJson,
+    #[schema(value_type = BTreeMap<String, usize>)]
     health: BTreeMap<&'static str, usize>,
     problems: BTreeMap<&'static str, usize>,
     /// Labels that wait for room at a base station.
@@ -47,8 +50,9 @@ pub(super) struct SummaryJson {
     base_stations: Vec<StationJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StationJson {
+    #[schema(value_type = String)]
     base_station: StationId,
     state: &'static str,
     since: Option<String>,
