@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use name::{TokenId, UserName};
 pub use permit::{Permit, PermitError, Role, Stores};
 pub use secret::{PasswordHash, SecretHash};
-use session::{SessionKey, Sessions};
+use session::{Came, SessionKey, Sessions};
 pub use visitor::{Visitor, Who};
 
 /// Users: the staff of some fifty large shops, 0.3 MB.
@@ -342,15 +342,16 @@ impl Accounts {
     }
 
     /// Begins a session of a user.
-    pub fn open_session(&mut self, now: Moment, user: &UserName, key: SessionKey) {
-        self.sessions.open(now, user, key);
+    pub fn open_session(&mut self, now: Moment, user: &UserName, key: SessionKey, came: Came) {
+        self.sessions.open(now, user, key, came);
     }
 
-    /// The user of a session that still holds; looking keeps it alive.
-    pub fn session(&mut self, now: Moment, key: &SessionKey) -> Option<(UserName, &User)> {
-        let name = self.sessions.look(now, key)?;
+    /// Who has a session that still holds; looking keeps it alive.
+    pub fn session(&mut self, now: Moment, key: SessionKey) -> Option<Visitor> {
+        let (name, came) = self.sessions.look(now, &key)?;
         let user = self.users.get(&name)?;
-        Some((name, user))
+        let must_choose_password = user.password_is_temporary && came == Came::WithPassword;
+        Some(Visitor { permit: user.permit.clone(), must_choose_password, who: Who::User(name, key) })
     }
 
     /// Ends a session.

@@ -52,11 +52,20 @@ pub struct WebConfig {
     /// Address and port; port 0 takes a free one.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
+    /// The certificates to show, in PEM form, ours first. With them only TLS is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<PathBuf>,
+    /// The key of our certificate, in PEM form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key_file: Option<PathBuf>,
+    /// Whether other machines may come in without TLS: behind a proxy that speaks it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain_http: bool,
 }
 
 impl Default for WebConfig {
     fn default() -> Self {
-        Self { listen: default_listen() }
+        Self { listen: default_listen(), certificate_file: None, private_key_file: None, plain_http: false }
     }
 }
 
@@ -313,9 +322,7 @@ impl Config {
     /// What the types cannot say.
     fn check(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if let Err(error) = crate::web::check_listen(self.web.listen) {
-            problems.push(error.to_string());
-        }
+        self.web.check(&mut problems);
         self.feed.check(&mut problems);
         self.journal.check(&mut problems);
         if self.store.is_empty() {
@@ -338,6 +345,24 @@ impl Config {
             store.check(&mut problems);
         }
         problems
+    }
+}
+
+impl WebConfig {
+    fn check(&self, problems: &mut Vec<String>) {
+        let Self { listen, certificate_file, private_key_file, plain_http } = self;
+        if certificate_file.is_some() != private_key_file.is_some() {
+            problems.push("web.certificate_file and web.private_key_file go together".to_owned());
+        }
+        if certificate_file.is_some() && *plain_http {
+            problems.push("web.plain_http is for a web without certificate_file; remove one of them".to_owned());
+        }
+        if !listen.ip().to_canonical().is_loopback() && certificate_file.is_none() && !plain_http {
+            problems.push(format!(
+                "web.listen `{listen}` can be reached by others, who could read passwords on the way; add certificate_file \
+                 and private_key_file, or plain_http = true behind a proxy that speaks TLS"
+            ));
+        }
     }
 }
 
@@ -571,8 +596,15 @@ transport = { tcp = "127.0.0.1:7001" }
         check(
             |good| format!("{good}\n[web]\nlisten = \"0.0.0.0:80\"\n"),
             &[
-                "listen address `0.0.0.0:80` is not a loopback address, and this version has no accounts yet: anybody who \
-             reaches it could change bindings; use 127.0.0.1:80 (and a tunnel)",
+                "web.listen `0.0.0.0:80` can be reached by others, who could read passwords on the way; add certificate_file \
+                 and private_key_file, or plain_http = true behind a proxy that speaks TLS",
+            ],
+        );
+        check(
+            |good| format!("{good}\n[web]\ncertificate_file = \"web.pem\"\nplain_http = true\n"),
+            &[
+                "web.certificate_file and web.private_key_file go together",
+                "web.plain_http is for a web without certificate_file; remove one of them",
             ],
         );
     }

@@ -48,7 +48,7 @@
 //! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display; sealed segments and checkpoints | rewrite |
 //! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock and backups | be the only home of anything |
 //! | [`run`] | the shells: MQTT in and out, full reloads, store task, ways to base stations, render threads, clock, telemetry, start and stop | decide |
-//! | [`web`] | pages, REST, server-sent events, metrics | keep state |
+//! | [`web`] | pages, REST, server-sent events, metrics; one table of routes says who may use which | keep state of a shop |
 //! | [`config`] | the configuration file, all of its problems at once | be global |
 //! | [`cli`] | one file per command | be called by anything but `main` |
 //! | `simulate` | the virtual-time harness; the demonstration with its merchandise system and its check of every glass | ship with a build without the feature `simulator` |
@@ -74,7 +74,7 @@
 //! - **Everything is bounded.** Each queue and map has a constant with its reason. Pictures are never queued:
 //!   a label in line is an id, and its pixels are made when a station has room.
 //! - **There is no clock** outside `run::clock`, **no sled** outside `storage`, **no decision** in `run`, and
-//!   **no state** in `web`. Tests in `tests/workspace.rs` hold the edges.
+//!   **no state of a shop** in `web`. Tests in `tests/workspace.rs` hold the edges.
 //!
 //! The same holds one step ahead: a picture that promotions will bring within two hours is *upcoming*; a label's word on
 //! what it *keeps* is compared with it, and the difference is sent ahead or told to be forgotten. At its instant the

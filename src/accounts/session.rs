@@ -35,9 +35,19 @@ impl SessionKey {
     }
 }
 
+/// How somebody came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// With a password.
+    WithPassword,
+    /// By a demonstration's link: there is no password to choose.
+    ByLink,
+}
+
 #[derive(Debug)]
 struct Session {
     user: UserName,
+    came: Came,
     since: Moment,
     used_at: Moment,
 }
@@ -55,7 +65,7 @@ impl Session {
 }
 
 impl Sessions {
-    pub(super) fn open(&mut self, now: Moment, user: &UserName, key: SessionKey) {
+    pub(super) fn open(&mut self, now: Moment, user: &UserName, key: SessionKey, came: Came) {
         self.open.retain(|_, session| session.holds(now));
         let mine = || self.open.iter().filter(|(_, session)| session.user == *user);
         if mine().count() >= PER_USER_MAX
@@ -63,17 +73,17 @@ impl Sessions {
         {
             self.open.remove(&oldest);
         }
-        self.open.insert(key, Session { user: user.clone(), since: now, used_at: now });
+        self.open.insert(key, Session { user: user.clone(), came, since: now, used_at: now });
     }
 
-    pub(super) fn look(&mut self, now: Moment, key: &SessionKey) -> Option<UserName> {
+    pub(super) fn look(&mut self, now: Moment, key: &SessionKey) -> Option<(UserName, Came)> {
         let session = self.open.get_mut(key)?;
         if !session.holds(now) {
             self.open.remove(key);
             return None;
         }
         session.used_at = now;
-        Some(session.user.clone())
+        Some((session.user.clone(), session.came))
     }
 
     pub(super) fn close(&mut self, key: &SessionKey) {

@@ -61,25 +61,28 @@ fn the_last_admin_stays() {
 fn a_session_ends_idle_or_old_and_with_its_password() {
     let mut accounts = with(&[added("ann", Role::Admin)]);
     let key = |number: u8| SessionKey::of(&SessionKey::cookie([number; 32]));
-    accounts.open_session(at(0), &name("ann"), key(1));
-    assert_eq!(accounts.session(at(10), &key(1)).unwrap().0, name("ann"));
-    assert!(accounts.session(at(10) + session::IDLE_MAX, &key(1)).is_none(), "idle");
-    accounts.open_session(at(0), &name("ann"), key(2));
+    let open = |accounts: &mut Accounts, seconds: u64, number: u8| {
+        accounts.open_session(at(seconds), &name("ann"), key(number), Came::WithPassword);
+    };
+    open(&mut accounts, 0, 1);
+    assert_eq!(accounts.session(at(10), key(1)).unwrap().user(), Some(&name("ann")));
+    assert!(accounts.session(at(10) + session::IDLE_MAX, key(1)).is_none(), "idle");
+    open(&mut accounts, 0, 2);
     for hour in (0..session::AGE_MAX.as_secs()).step_by(3_600) {
-        assert!(accounts.session(at(hour), &key(2)).is_some(), "{hour}");
+        assert!(accounts.session(at(hour), key(2)).is_some(), "{hour}");
     }
-    assert!(accounts.session(at(session::AGE_MAX.as_secs()), &key(2)).is_none(), "old");
-    accounts.open_session(at(0), &name("ann"), key(3));
+    assert!(accounts.session(at(session::AGE_MAX.as_secs()), key(2)).is_none(), "old");
+    open(&mut accounts, 0, 3);
     let chosen = Change::PasswordChosen { user: name("ann"), password: PasswordHash::of_nobody() };
     accounts.apply(at(1), &chosen);
-    assert!(accounts.session(at(1), &key(3)).is_none(), "another password");
+    assert!(accounts.session(at(1), key(3)).is_none(), "another password");
     for number in 0..30 {
-        accounts.open_session(at(u64::from(number)), &name("ann"), key(number));
+        open(&mut accounts, number.into(), number);
     }
-    let open = (0..30).filter(|number| accounts.session(at(31), &key(*number)).is_some()).count();
+    let open = (0..30).filter(|number| accounts.session(at(31), key(*number)).is_some()).count();
     assert_eq!(open, 20);
     accounts.close_session(&key(29));
-    assert!(accounts.session(at(31), &key(29)).is_none());
+    assert!(accounts.session(at(31), key(29)).is_none());
 }
 
 #[test]

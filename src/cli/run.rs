@@ -32,7 +32,8 @@ impl Run {
                 if let Some(OneTime { user, password }) = &system.first_admin {
                     eprintln!("first start: log in once as `{user}` with the password {password}");
                 }
-                tracing::info!("the dashboard is at http://{}", system.web);
+                let scheme = if config.web.certificate_file.is_some() { "https" } else { "http" };
+                tracing::info!("the dashboard is at {scheme}://{}", system.web);
                 let failed = tokio::select! {
                     biased;
                     // Cancel-safe: a token that is cancelled stays so.

@@ -15,7 +15,7 @@ use super::clock::Clock;
 use super::random;
 use crate::accounts::buckets::{Allowance, Buckets};
 use crate::accounts::secret::{self, PasswordError};
-use crate::accounts::session::SessionKey;
+use crate::accounts::session::{Came, SessionKey};
 use crate::accounts::{
     AccountError, Accounts, Act, Change, PasswordHash, Permit, Role, SecretHash, TokenId, UseIs, UserName, Visitor, Who,
 };
@@ -285,12 +285,12 @@ impl AccountsHandle {
         let mut logins = lock(&self.0.logins);
         logins.by_address.forget(&from);
         logins.by_name.forget(&named);
-        Ok(self.open_session(&user))
+        Ok(self.open_session(&user, Came::WithPassword))
     }
 
-    fn open_session(&self, user: &UserName) -> String {
+    fn open_session(&self, user: &UserName, came: Came) -> String {
         let cookie = SessionKey::cookie(random::bytes());
-        lock(&self.0.accounts).open_session(self.now(), user, SessionKey::of(&cookie));
+        lock(&self.0.accounts).open_session(self.now(), user, SessionKey::of(&cookie), came);
         cookie
     }
 
@@ -302,11 +302,7 @@ impl AccountsHandle {
     /// Who has this cookie.
     #[must_use]
     pub fn by_cookie(&self, cookie: &str) -> Option<Visitor> {
-        let (key, now) = (SessionKey::of(cookie), self.now());
-        let mut accounts = lock(&self.0.accounts);
-        let (name, user) = accounts.session(now, &key)?;
-        let (permit, must_choose_password) = (user.permit.clone(), user.password_is_temporary);
-        Some(Visitor { who: Who::User(name, key), permit, must_choose_password })
+        lock(&self.0.accounts).session(self.now(), SessionKey::of(cookie))
     }
 
     /// Who has this token.
@@ -338,7 +334,7 @@ impl AccountsHandle {
                 accounts.users().find(|(_, user)| user.permit.role == Role::Admin).map(|(name, _)| name.clone())
             })
         };
-        holds.then(admin).flatten().map(|user| self.open_session(&user))
+        holds.then(admin).flatten().map(|user| self.open_session(&user, Came::ByLink))
     }
 
     async fn one_time(&self) -> Result<(String, PasswordHash), AccountsError> {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use gondola_drivers::StationHandle;
 use gondola_drivers::head::{Counters, HeadEvent};
+use gondola_drivers::transport::TlsServer;
 use gondola_protocol::{StationId, StoreId};
 use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
@@ -34,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
-use crate::config::{Broker, Config, FeedConfig, StoreConfig};
+use crate::config::{Broker, Config, FeedConfig, StoreConfig, WebConfig};
 use crate::controller::message::Delivery;
 use crate::controller::{Controller, StoreSettings};
 use crate::journal::{Journal, JournalError, JournalOptions, Keeper, Opened, Recalled};
@@ -43,7 +44,7 @@ use crate::storage::{DataDir, LockError, Pictures, Tree, View, ViewError, ViewWr
 use crate::template::Templates;
 use crate::template::view::StoreView;
 
-use crate::web::{self, StoreInfo, Web};
+use crate::web::{self, StoreInfo, Way, Web};
 use accounts::{AccountsError, AccountsHandle, OneTime};
 use clock::Clock;
 use feed::{Feed, Subscriber};
@@ -148,6 +149,24 @@ pub enum StartError {
     /// The first admin cannot be made.
     #[error("cannot make the first admin")]
     FirstAdmin(#[source] AccountsError),
+    /// The dashboard's certificate or key.
+    #[error("cannot read {}", file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The dashboard's certificate and key are not a pair.
+    #[error("cannot speak TLS with the certificate in {}", file.display())]
+    WebTls {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: gondola_drivers::transport::tls::TlsError,
+    },
     /// A time zone that the configuration should have refused.
     #[error("store `{0}` has an unknown time zone")]
     TimeZone(StoreId),
@@ -216,6 +235,7 @@ impl System {
         let data_dir = DataDir::lock(&config.data_dir)?;
         let address = config.web.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let tls = web_tls(&config.web)?;
         let web = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
         let broker = broker_address(&config.feed.broker).await?;
         let studio = Studio::start(std::thread::available_parallelism().map_or(1, usize::from))?;
@@ -259,20 +279,16 @@ impl System {
         let feed = Feed::new(options, subscribers, outbox);
         system.tracker.spawn(feed.acknowledge(acknowledgements));
         system.tracker.spawn(feed.run(system.shutdown.clone()));
-        system.start_web(config, telemetry, listener);
+        system.start_web(config, telemetry, listener, tls);
         Ok(system)
     }
 
-    fn start_web(&self, config: &Config, telemetry: &Telemetry, listener: TcpListener) {
+    fn start_web(&self, config: &Config, telemetry: &Telemetry, listener: TcpListener, tls: Option<TlsServer>) {
         let stores = self.stores.iter().zip(&config.store);
         let stores = stores.map(|(handle, store)| StoreInfo { handle: handle.clone(), name: store.name.clone() });
-        let router = web::router(Web::new(stores.collect(), telemetry.exposition(), self.accounts.clone()));
-        let shutdown = self.shutdown.clone();
-        self.tracker.spawn(async move {
-            if let Err(error) = web::serve(listener, router, shutdown).await {
-                tracing::error!(%error, "the dashboard ended");
-            }
-        });
+        let way = if tls.is_some() { Way::Tls } else { Way::Plain };
+        let web = Web::new(stores.collect(), telemetry.exposition(), self.accounts.clone(), way);
+        self.tracker.spawn(web::serve(listener, tls, web::router(web), self.shutdown.clone()));
     }
 
     async fn start_store(
@@ -470,6 +486,17 @@ pub fn store_settings(config: &StoreConfig) -> Result<StoreSettings, StartError>
 
 fn time_zone(config: &StoreConfig) -> Result<TimeZone, StartError> {
     TimeZone::get(&config.time_zone).map_err(|_| StartError::TimeZone(config.id.clone()))
+}
+
+/// What the dashboard shows to browsers, if it speaks TLS.
+fn web_tls(config: &WebConfig) -> Result<Option<TlsServer>, StartError> {
+    let Some((certificate, key)) = config.certificate_file.as_ref().zip(config.private_key_file.as_ref()) else {
+        return Ok(None);
+    };
+    let read =
+        |file: &PathBuf| std::fs::read(file).map_err(|source| StartError::Certificate { file: file.clone(), source });
+    let shown = TlsServer::showing(&read(certificate)?, &read(key)?);
+    shown.map(Some).map_err(|source| StartError::WebTls { file: certificate.clone(), source })
 }
 
 /// Who we are at the broker, and how it is reached.

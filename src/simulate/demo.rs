@@ -486,7 +486,7 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
     Config {
         data_dir: data_dir.to_owned(),
         templates: None,
-        web: WebConfig { listen: options.listen },
+        web: WebConfig { listen: options.listen, ..WebConfig::default() },
         journal: JournalConfig::default(),
         feed: FeedConfig {
             broker: Broker::Embedded,

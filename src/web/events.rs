@@ -15,6 +15,7 @@ use gondola_protocol::{LabelId, StoreId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 use super::request::Params;
@@ -29,7 +30,7 @@ const LOOKUP_MAX: usize = 256;
 /// Proxies and browsers drop a stream that is silent for a minute.
 const KEEP_ALIVE_PERIOD: Duration = Duration::from_secs(15);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     store: Option<String>,

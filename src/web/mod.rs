@@ -6,7 +6,9 @@
 mod api;
 mod events;
 mod guard;
+mod idempotency;
 mod language;
+mod openapi;
 mod pages;
 mod picture;
 mod probes;
@@ -14,37 +16,38 @@ mod problem;
 mod request;
 mod routes;
 mod selection;
+mod server;
 mod session;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router, middleware};
+use axum::{Router, middleware};
 use gondola_protocol::{LabelId, StoreId};
+use jiff::tz::TimeZone;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
 
 use crate::accounts::{Role, Visitor};
 use crate::run::accounts::AccountsHandle;
 use crate::run::store::StoreHandle;
+use guard::Rates;
+use idempotency::Answers;
 use problem::Problem;
+pub use server::serve;
 
 /// Longest body: 1000 bindings of 8 SKUs of 64 characters are 700 KiB.
 const BODY_MAX: usize = 1 << 20;
 
 /// Open event streams: a few screens per store; beyond it somebody forgets to close them.
 const EVENT_STREAMS_MAX: usize = 256;
-
-/// How long requests that are under way at shutdown may take to end; a journal's sync is far below it.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// One store as the web needs it.
 #[derive(Debug, Clone)]
@@ -53,6 +56,15 @@ pub struct StoreInfo {
     pub handle: StoreHandle,
     /// Its name for people, shown even when the store does not answer.
     pub name: String,
+}
+
+/// How browsers come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Without TLS: from this machine, or through a proxy.
+    Plain,
+    /// Through our TLS: cookies are for TLS alone, and browsers are told to use nothing else.
+    Tls,
 }
 
 /// Writes all metrics in the Prometheus text format.
@@ -65,6 +77,8 @@ pub struct Web {
     accounts: AccountsHandle,
     /// Whether browsers come through TLS, so that a cookie is for TLS alone.
     is_secure: bool,
+    rates: std::sync::Mutex<Rates>,
+    answers: Answers,
     /// Held while labels are registered: a label belongs to one store, and the stores do not know each other.
     registrations: Mutex<()>,
     event_streams: Arc<Semaphore>,
@@ -92,13 +106,15 @@ impl fmt::Debug for Web {
 impl Web {
     /// The web of these stores.
     #[must_use]
-    pub fn new(stores: Vec<StoreInfo>, metrics: Metrics, accounts: AccountsHandle) -> Self {
+    pub fn new(stores: Vec<StoreInfo>, metrics: Metrics, accounts: AccountsHandle, way: Way) -> Self {
         let shop = |StoreInfo { handle, name }| (handle.id().clone(), Shop { handle, name, writes: Mutex::default() });
         Self {
             stores: stores.into_iter().map(shop).collect(),
             metrics,
             accounts,
-            is_secure: false,
+            is_secure: way == Way::Tls,
+            rates: std::sync::Mutex::new(Rates::default()),
+            answers: Answers::default(),
             registrations: Mutex::default(),
             event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
         }
@@ -107,6 +123,13 @@ impl Web {
     /// The stores that a visitor may look into.
     fn shops<'a>(&'a self, visitor: &'a Visitor) -> impl Iterator<Item = &'a Shop> {
         self.stores.values().filter(|shop| visitor.may_in(Role::Viewer, shop.handle.id()))
+    }
+
+    /// The clock of what belongs to no store: the first store's.
+    async fn time_zone(&self) -> TimeZone {
+        let Some(shop) = self.stores.values().next() else { return TimeZone::UTC };
+        let read = shop.handle.read(|controller, _| controller.catalog().settings().time_zone.clone());
+        read.await.unwrap_or(TimeZone::UTC)
     }
 
     /// The store that a path names.
@@ -133,7 +156,9 @@ pub fn router(web: Web) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(guard::writes))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), session::identify))
-        .layer(middleware::from_fn(guard::headers))
+        .layer(middleware::from_fn(server::in_time))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(Arc::clone(&web), guard::headers))
         .with_state(web)
 }
 
@@ -142,50 +167,4 @@ async fn no_such_path(uri: Uri) -> Response {
         return Problem::not_found(format!("there is nothing at {}", uri.path())).into_response();
     }
     pages::PageProblem::from(Problem::not_found(format!("there is no page at {}", uri.path()))).into_response()
-}
-
-/// Serves until `shutdown`; then event streams end, requests that are under way are answered, and nothing new
-/// is accepted.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let router = router.layer(Extension(Closing(shutdown.clone())));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    tokio::select! {
-        biased;
-        // Ends the function either way.
-        served = async { serving.await } => served,
-        // Cancel-safe: it only waits.
-        () = drained(shutdown) => {
-            tracing::warn!("requests that were still open {DRAIN_MAX:?} after shutdown began are cut off");
-            Ok(())
-        }
-    }
-}
-
-async fn drained(shutdown: CancellationToken) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(DRAIN_MAX).await;
-}
-
-/// An address that more than this machine reaches.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "listen address `{0}` is not a loopback address, and this version has no accounts yet: anybody who reaches it could \
-     change bindings; use 127.0.0.1:{port} (and a tunnel)",
-    port = .0.port()
-)]
-pub struct NotLoopback(pub SocketAddr);
-
-/// Whether the web may listen there.
-///
-/// # Errors
-/// [`NotLoopback`], as long as there are no accounts.
-pub fn check_listen(addr: SocketAddr) -> Result<(), NotLoopback> {
-    if addr.ip().to_canonical().is_loopback() { Ok(()) } else { Err(NotLoopback(addr)) }
 }

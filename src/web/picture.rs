@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use gondola_protocol::{Digest, Ink, LabelId, Panel, Planes};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 use super::request::Params;
@@ -23,7 +24,7 @@ const PIXELS_MAX: u32 = 16_000_000;
 /// A picture of this digest never changes.
 const FOR_EVER: &str = "max-age=31536000, immutable";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     which: Option<String>,

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 
 use super::Web;
+use super::openapi::Told;
 use super::routes::{Need, Route, route};
 use crate::accounts::Role;
 
@@ -21,9 +22,12 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        route(Method::GET, "/healthz", Need::Nothing, async || "ok\n"),
-        route(Method::GET, "/readyz", Need::Nothing, ready),
-        route(Method::GET, "/metrics", Need::Everywhere(Role::Viewer), metrics),
+        route(Method::GET, "/healthz", Need::Nothing, async || "ok\n")
+            .tells(Told::of("Whether the process lives").gives_other("text/plain")),
+        route(Method::GET, "/readyz", Need::Nothing, ready)
+            .tells(Told::of("Whether every store answers").gives_other("text/plain")),
+        route(Method::GET, "/metrics", Need::Everywhere(Role::Viewer), metrics)
+            .tells(Told::of("Metrics in the Prometheus text format").gives_other("text/plain")),
     ]
 }
 

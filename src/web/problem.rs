@@ -5,6 +5,7 @@ use std::fmt::Display;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::accounts::AccountError;
 use crate::controller::message::Refusal;
@@ -20,8 +21,8 @@ pub(super) struct Problem {
 }
 
 /// Its form on the wire.
-#[derive(Serialize)]
-struct Details<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Details<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,

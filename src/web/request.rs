@@ -77,8 +77,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = Bytes::from_request(request, state).await.map_err(|error| {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                let detail = format!("the body is longer than {BODY_MAX} bytes; send fewer items at once");
-                return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+                return too_long();
             }
             Problem::bad_request(format!("the body could not be read: {}", error.body_text()))
         })?;
@@ -89,6 +88,12 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             .map(Self)
             .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
     }
+}
+
+/// For a body that nobody reads to its end.
+pub(super) fn too_long() -> Problem {
+    let detail = format!("the body is longer than {BODY_MAX} bytes; send fewer items at once");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 /// Why a JSON value is not what it should be.

@@ -12,9 +12,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use gondola_protocol::StoreId;
 
+use super::openapi::{self, Told};
 use super::pages::PageProblem;
 use super::problem::Problem;
-use super::{Web, api, pages, probes, session};
+use super::{Web, api, idempotency, pages, probes, session};
 use crate::accounts::{Act, Role, Visitor};
 
 /// Longest path that is noted.
@@ -38,7 +39,16 @@ pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
     pub(super) need: Need,
+    /// What the interface's document says of it; none for pages.
+    pub(super) told: Option<Told>,
     handler: MethodRouter<Arc<Web>>,
+}
+
+impl Route {
+    /// Adds what the interface's document says of it.
+    pub(super) fn tells(self, told: Told) -> Self {
+        Self { told: Some(told), ..self }
+    }
 }
 
 /// A route.
@@ -48,17 +58,19 @@ where
     T: 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).expect("a method of the standard");
-    Route { method, path, need, handler: on(filter, handler) }
+    Route { method, path, need, told: None, handler: on(filter, handler) }
 }
 
 /// Every route.
 pub(super) fn table() -> Vec<Route> {
-    [pages::routes(), api::routes(), probes::routes()].into_iter().flatten().collect()
+    let document = route(Method::GET, "/openapi.json", Need::Nothing, openapi::document);
+    let document = document.tells(Told::of("This document").gives_other("application/json"));
+    [pages::routes(), api::routes(), probes::routes(), vec![document]].into_iter().flatten().collect()
 }
 
 /// A router of every route, each behind its need.
 pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
-    table().into_iter().fold(Router::new(), |router, Route { method, path, need, handler }| {
+    table().into_iter().fold(Router::new(), |router, Route { method, path, need, handler, .. }| {
         let gate = Gate { web: Arc::clone(web), action: format!("{method} {path}"), need };
         router.route(path, handler.route_layer(from_fn_with_state(gate, admit)))
     })
@@ -88,19 +100,28 @@ async fn admit(
     if let Err(refused) = check(need, visitor.as_ref(), store.as_deref()) {
         return refused.respond(&request);
     }
-    let (changes, asked) = (!request.method().is_safe(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    let done = response.status().is_success() || response.status().is_redirection();
     match visitor {
-        Some(visitor) if done && changes => {
-            let detail = response.extensions().get::<Did>().map(|Did(detail)| shortened(detail));
-            let act = Act { who: visitor.who.to_string(), action, path: shortened(&asked), detail };
-            match web.accounts.note(act).await {
-                Ok(()) => response,
-                Err(error) => Problem::unavailable(format!("it is done, but not noted: {error}")).into_response(),
-            }
+        Some(visitor) if !request.method().is_safe() => {
+            let (who, now) = (visitor.who.to_string(), web.accounts.now());
+            let carry_out = async |request| carry_out(&web, &who, action, request, next).await;
+            idempotency::once(&web.answers, now, who.clone(), request, carry_out).await
         }
-        _ => response,
+        _ => next.run(request).await,
+    }
+}
+
+/// Lets a visitor change something, and notes that they did.
+async fn carry_out(web: &Web, who: &str, action: String, request: Request, next: Next) -> Response {
+    let path = shortened(request.uri().path());
+    let response = next.run(request).await;
+    if response.status().is_client_error() || response.status().is_server_error() {
+        return response;
+    }
+    let detail = response.extensions().get::<Did>().map(|Did(detail)| shortened(detail));
+    let act = Act { who: who.to_owned(), action, path, detail };
+    match web.accounts.note(act).await {
+        Ok(()) => response,
+        Err(error) => Problem::unavailable(format!("it is done, but not noted: {error}")).into_response(),
     }
 }
 

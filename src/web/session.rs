@@ -1,7 +1,7 @@
 //! Who sends a request: a program by its token, a person by a cookie; and whether another site's page sent it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Web;
 use super::problem::Problem;
+use super::{Web, guard};
 use crate::accounts::session::AGE_MAX;
 use crate::accounts::{Visitor, Who};
 
@@ -51,7 +51,13 @@ pub(super) fn peer(request: &Request) -> IpAddr {
 
 /// Finds out who sends a request, and refuses what a foreign page sends in a person's name.
 pub(super) async fn identify(State(web): State<Arc<Web>>, mut request: Request, next: Next) -> Response {
-    match visitor(&web, request.headers()) {
+    let visitor = visitor(&web, request.headers());
+    let (known, peer) = (visitor.as_ref().ok().and_then(Option::as_ref), peer(&request));
+    let taken = web.rates.lock().unwrap_or_else(PoisonError::into_inner).take(web.accounts.now(), known, peer);
+    if let Err(wait) = taken {
+        return guard::too_many(wait);
+    }
+    match visitor {
         Ok(visitor) => {
             let by_token = matches!(&visitor, Some(Visitor { who: Who::Token(_), .. }));
             if !request.method().is_safe() && !by_token && !is_from_here(request.headers(), visitor.is_some()) {
@@ -135,7 +141,7 @@ mod tests {
         for origin in ["null", "http://evil.example", "http://shop.example", "http://shop.example:8081"] {
             check(&[here.clone(), (header::ORIGIN, origin)], false, false);
         }
-        check(&[here.clone()], true, false);
+        check(std::slice::from_ref(&here), true, false);
         check(&[here], false, true);
     }
 }

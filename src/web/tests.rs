@@ -2,6 +2,7 @@
 
 mod access;
 mod disk;
+mod document;
 mod shop;
 mod sources;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_drivers::transport::TlsServer;
 use gondola_protocol::{Edition, LabelId, Panel, Planes};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
@@ -19,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{StoreInfo, Web, check_listen, router, serve};
+use super::{StoreInfo, Way, Web, router, serve};
 use crate::accounts::{Permit, Role};
 use crate::run::accounts::AccountsHandle;
 use crate::run::clock::Clock;
@@ -58,10 +60,10 @@ impl Site {
         let clock = Clock::starting_at(shop::DAY);
         let accounts = AccountsHandle::open(dir.path(), clock, CancellationToken::new()).unwrap();
         let (_, token) = accounts.create_token("tests".into(), everything(), None, None).await.unwrap();
-        let web = Web::new(stores.to_vec(), Arc::new(|| "gondola_up 1\n".to_owned()), accounts.clone());
+        let web = Web::new(stores.to_vec(), Arc::new(|| "gondola_up 1\n".to_owned()), accounts.clone(), Way::Plain);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        tracker.spawn(serve(listener, router(web), shutdown.clone()));
+        tracker.spawn(serve(listener, None, router(web), shutdown.clone()));
         let client = client_with(&token);
         Self { address, client, accounts, hangzhou, _shanghai: shanghai, _dir: dir, tracker, shutdown }
     }
@@ -584,11 +586,16 @@ async fn a_store_that_ended_is_named_by_the_readiness_probe() {
     let shop = TestShop::open("hz-001", "杭州解百店", &tracker, &ended);
     let dir = TempDir::new().unwrap();
     let accounts = AccountsHandle::open(dir.path(), Clock::starting_at(shop::DAY), CancellationToken::new()).unwrap();
-    let web = Web::new(vec![StoreInfo { handle: shop.handle, name: "店".into() }], Arc::new(String::new), accounts);
+    let web = Web::new(
+        vec![StoreInfo { handle: shop.handle, name: "店".into() }],
+        Arc::new(String::new),
+        accounts,
+        Way::Plain,
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/readyz", listener.local_addr().unwrap());
     ended.cancel();
-    tracker.spawn(serve(listener, router(web), shutdown.clone()));
+    tracker.spawn(serve(listener, None, router(web), shutdown.clone()));
     let mut status = StatusCode::OK;
     let mut text = String::new();
     for _ in 0..1_000 {
@@ -602,14 +609,77 @@ async fn a_store_that_ended_is_named_by_the_readiness_probe() {
     shutdown.cancel();
 }
 
-#[test]
-fn only_loopback_addresses_are_listened_on() {
-    for address in ["127.0.0.1:8080", "[::1]:8080", "127.1.2.3:0"] {
-        assert_eq!(check_listen(address.parse().unwrap()), Ok(()), "{address}");
+#[tokio::test]
+async fn a_stranger_who_asks_too_often_waits_and_others_do_not() {
+    let site = Site::start().await;
+    let stranger = Client::builder().no_proxy().build().unwrap();
+    let mut refused = None;
+    for _ in 0..2_000 {
+        let response = stranger.get(format!("{}/healthz", site.address)).send().await.unwrap();
+        if response.status() != StatusCode::OK {
+            refused = Some(response);
+            break;
+        }
     }
-    assert_eq!(
-        check_listen("0.0.0.0:8080".parse().unwrap()).unwrap_err().to_string(),
-        "listen address `0.0.0.0:8080` is not a loopback address, and this version has no accounts yet: anybody who reaches \
-         it could change bindings; use 127.0.0.1:8080 (and a tunnel)"
-    );
+    let refused = refused.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()[header::RETRY_AFTER].to_str().unwrap()), (429, "1"));
+    site.text("/metrics").await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn texts_are_packed_for_whoever_unpacks_them_and_events_are_not() {
+    let site = Site::start().await;
+    let get = async |path: &str| {
+        let request = site.client.get(format!("{}{path}", site.address)).header(header::ACCEPT_ENCODING, "gzip");
+        request.send().await.unwrap()
+    };
+    let style = get("/assets/style.css").await;
+    assert_eq!(style.headers()[header::CONTENT_ENCODING], "gzip");
+    let packed = style.bytes().await.unwrap();
+    let mut unpacked = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
+    assert_eq!(unpacked, include_str!("assets/style.css"));
+    assert!(!get("/v1/events").await.headers().contains_key(header::CONTENT_ENCODING));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn silent_connections_cost_others_nothing() {
+    let site = Site::start().await;
+    let address = site.address.strip_prefix("http://").unwrap().to_owned();
+    let mut silent = Vec::new();
+    for _ in 0..1_000 {
+        silent.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    assert_eq!(site.text("/readyz").await, "ready\n");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_certificate_only_tls_is_spoken() {
+    let site = Site::start().await;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = TlsServer::showing(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let web = Web::new(Vec::new(), Arc::new(String::new), site.accounts.clone(), Way::Tls);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    site.tracker.spawn(serve(listener, Some(tls), router(web), site.shutdown.clone()));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok\n"), "{answer}");
+    assert!(answer.contains("strict-transport-security: max-age=31536000\r\n"), "{answer}");
+    let plain = Client::builder().no_proxy().build().unwrap();
+    assert!(plain.get(format!("http://127.0.0.1:{port}/healthz")).send().await.is_err());
+    site.stop().await;
 }

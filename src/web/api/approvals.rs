@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::List;
-use crate::alert::Alert;
+use super::{List, Page, bad_cursor, limit, page_of};
+use crate::alert::{Alert, Rule};
 use crate::catalog::approvals::{Held, HeldId, Verdict};
 use crate::catalog::promotion::Reduction;
 use crate::catalog::wire::{Change, Facet};
@@ -17,11 +18,13 @@ use crate::controller::message::Request;
 use crate::instant;
 use crate::web::Web;
 use crate::web::problem::Problem;
+use crate::web::request::Params;
 
 /// A change that waits.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct HeldJson {
     id: String,
+    #[schema(value_type = String)]
     facet: Facet,
     key: String,
     revision: u64,
@@ -33,7 +36,7 @@ pub(super) struct HeldJson {
 }
 
 /// An alert that holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AlertJson {
     id: String,
     rule: &'static str,
@@ -46,23 +49,40 @@ pub(super) struct AlertJson {
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
     Path(store): Path<String>,
+    Params(page): Params<Page>,
 ) -> Result<Json<List<HeldJson>>, Problem> {
-    let read = web.shop(&store)?.handle.read(|controller, _| {
-        let held = controller.catalog().held();
-        held.take(super::ITEMS_MAX).map(|held| held_json(controller, held)).collect()
+    let (shop, limit) = (web.shop(&store)?, limit(page.limit.as_deref())?);
+    let after = page.cursor.map(|cursor| cursor.parse().map_err(|_| bad_cursor(&cursor))).transpose()?;
+    let read = shop.handle.read(move |controller, _| {
+        let mut held: Vec<_> =
+            controller.catalog().held().filter(|held| after.is_none_or(|after: HeldId| held.id > after)).collect();
+        held.sort_unstable_by_key(|held| held.id);
+        let (items, next) = page_of(held.into_iter(), limit, |held| held.id.to_string());
+        List { items: items.into_iter().map(|held| held_json(controller, held)).collect(), next }
     });
-    Ok(Json(List::whole(read.await?)))
+    Ok(Json(read.await?))
 }
 
 pub(super) async fn alerts(
     State(web): State<Arc<Web>>,
     Path(store): Path<String>,
+    Params(page): Params<Page>,
 ) -> Result<Json<List<AlertJson>>, Problem> {
-    let read = web.shop(&store)?.handle.read(|controller, _| {
-        let alerts = controller.alerts().raised();
-        alerts.take(super::ITEMS_MAX).map(|alert| alert_json(controller, alert)).collect()
+    let (shop, limit) = (web.shop(&store)?, limit(page.limit.as_deref())?);
+    let after = page.cursor.as_deref().map(|cursor| place(cursor).ok_or_else(|| bad_cursor(cursor))).transpose()?;
+    let read = shop.handle.read(move |controller, _| {
+        let behind =
+            |alert: &&Alert| after.as_ref().is_none_or(|after| (alert.rule, &alert.subject) > (after.0, &after.1));
+        let (items, next) = page_of(controller.alerts().raised().filter(behind), limit, |alert| alert.id());
+        List { items: items.into_iter().map(|alert| alert_json(controller, alert)).collect(), next }
     });
-    Ok(Json(List::whole(read.await?)))
+    Ok(Json(read.await?))
+}
+
+/// An alert's place in the list, by its id.
+fn place(id: &str) -> Option<(Rule, String)> {
+    let (rule, subject) = id.split_once(':')?;
+    Some((rule.parse().ok()?, subject.to_owned()))
 }
 
 pub(super) async fn approve(

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StoreId};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::instant;
 use crate::journal::entry::Shown;
@@ -15,19 +16,26 @@ use crate::web::problem::Problem;
 use crate::web::request::Params;
 use crate::web::{Shop, Web, label_id};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
+    /// Which label.
     label: String,
+    /// The instant; now where none is given.
     at: Option<String>,
 }
 
 /// What was on the glass.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AuditJson {
+    #[schema(value_type = String)]
     label: LabelId,
+    #[schema(value_type = String)]
     digest: Digest,
+    #[schema(value_type = u64)]
     edition: Edition,
+    /// Each product with its revision, promotion and price.
+    #[schema(value_type = Vec<Object>)]
     shown: Vec<Shown>,
     /// First proof of this picture.
     from: String,
@@ -43,9 +51,10 @@ pub(super) struct AuditJson {
     picture: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RecordJson {
     sequence: u64,
+    #[schema(value_type = String)]
     hash: Hash32,
 }
 

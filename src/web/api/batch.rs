@@ -99,6 +99,13 @@ pub(super) fn binding(label: LabelId, fields: &mut Fields) -> Result<LabelReques
     Ok(LabelRequest::Bind { label, skus: skus?, template: fields.text("template", TEMPLATE_CHARS_MAX)?, unknown })
 }
 
+/// Refuses a label that another store has.
+pub(super) async fn refuse_label_elsewhere(web: &Web, shop: &Shop, label: LabelId) -> Result<(), Problem> {
+    let asked = Ok(LabelRequest::Remove { label });
+    let refusal = refuse_elsewhere(web, shop, &mut [Item { key: label.to_string(), asked }]).await?;
+    refusal.map_or(Ok(()), |refusal| Err(Problem::conflict(refusal)))
+}
+
 /// Refuses the labels that another store has, and answers the first refusal.
 async fn refuse_elsewhere(web: &Web, shop: &Shop, items: &mut [Item]) -> Result<Option<String>, Problem> {
     let asked: Arc<[LabelId]> =

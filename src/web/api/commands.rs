@@ -10,13 +10,15 @@ use gondola_protocol::message::{Action, LightColour, Pattern, SLOTS_MAX, Status}
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::ITEMS_MAX;
 use super::labels::{LabelJson, current};
+use super::{ITEMS_MAX, bodies};
 use crate::catalog::sku::Sku;
 use crate::controller::message::Request;
 use crate::fleet::label::{Command, CommandState};
 use crate::instant;
+use crate::web::openapi::Told;
 use crate::web::problem::Problem;
 use crate::web::request::{self, Body, FieldError, Fields};
 use crate::web::routes::{Need, Route, route};
@@ -33,7 +35,7 @@ const COLOURS: [&str; 8] = ["off", "red", "green", "yellow", "blue", "magenta", 
 const PATTERNS: [(&str, Pattern); 3] = [("steady", Pattern::Steady), ("slow", Pattern::Slow), ("fast", Pattern::Fast)];
 
 /// The last thing that a label was told to do, and what became of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CommandJson {
     action: &'static str,
     asked_at: String,
@@ -77,28 +79,52 @@ const fn name(action: Action) -> &'static str {
 /// Reads what a kind of command takes beside the labels.
 type Read = fn(&mut Fields) -> Result<Action, FieldError>;
 
-/// A kind of command: its path for one label and for a group, the fields that it takes, and how they are read.
-type Kind = (&'static str, &'static str, &'static [&'static str], Read);
+/// A kind of command: its path for one label and for a group, what it is, the fields that it takes, and how they are read.
+struct Kind {
+    for_one: &'static str,
+    for_group: &'static str,
+    summary: &'static str,
+    expected: &'static [&'static str],
+    read: Read,
+}
 
-const KINDS: [Kind; 6] = [
-    ("/v1/stores/{store}/labels/{label}/flash", "/v1/stores/{store}/flash", &["color", "seconds", "pattern"], flash),
-    ("/v1/stores/{store}/labels/{label}/page", "/v1/stores/{store}/page", &["index"], page),
-    ("/v1/stores/{store}/labels/{label}/refresh", "/v1/stores/{store}/refresh", &[], |_| Ok(Action::Refresh)),
-    ("/v1/stores/{store}/labels/{label}/ping", "/v1/stores/{store}/ping", &[], |_| Ok(Action::Ping)),
-    ("/v1/stores/{store}/labels/{label}/identify", "/v1/stores/{store}/identify", &[], |_| Ok(Action::Identify)),
-    ("/v1/stores/{store}/labels/{label}/firmware", "/v1/stores/{store}/firmware", &[], |_| Ok(Action::Firmware)),
-];
+macro_rules! kinds {
+    ($($name:literal, $summary:literal, $expected:expr, $read:expr;)+) => {
+        [$(Kind {
+            for_one: concat!("/v1/stores/{store}/labels/{label}/", $name),
+            for_group: concat!("/v1/stores/{store}/", $name),
+            summary: $summary,
+            expected: &$expected,
+            read: $read,
+        }),+]
+    };
+}
+
+const KINDS: [Kind; 6] = kinds! {
+    "flash", "Let labels blink", ["color", "seconds", "pattern"], flash;
+    "page", "Let labels show a page that they keep", ["index"], page;
+    "refresh", "Let labels drive their displays anew", [], |_| Ok(Action::Refresh);
+    "ping", "Let labels check in", [], |_| Ok(Action::Ping);
+    "identify", "Let labels show their addresses for half a minute", [], |_| Ok(Action::Identify);
+    "firmware", "Let labels tell what their firmware calls itself", [], |_| Ok(Action::Firmware);
+};
 
 /// The routes: each kind for one label and for a group.
 pub(super) fn routes(need: Need) -> impl Iterator<Item = Route> {
-    KINDS.into_iter().flat_map(move |(for_one, for_group, expected, read)| {
+    KINDS.into_iter().flat_map(move |Kind { for_one, for_group, summary, expected, read }| {
         let to_one = move |State(web): State<Arc<Web>>,
                            Path((store, label)): Path<(String, String)>,
                            Body(body): Body| { one(web, store, label, body, expected, read) };
         let to_group = move |State(web): State<Arc<Web>>, Path(store): Path<String>, Body(body): Body| {
             group(web, store, body, expected, read)
         };
-        [route(Method::POST, for_one, need, to_one), route(Method::POST, for_group, need, to_group)]
+        let told = || Told::of(summary);
+        [
+            route(Method::POST, for_one, need, to_one)
+                .tells(told().takes::<bodies::Command>().gives::<LabelJson>(StatusCode::ACCEPTED)),
+            route(Method::POST, for_group, need, to_group)
+                .tells(told().takes::<bodies::GroupCommand>().gives::<Group>(StatusCode::ACCEPTED)),
+        ]
     })
 }
 
@@ -117,8 +143,8 @@ async fn one(
 }
 
 /// How many labels a command goes to.
-#[derive(Serialize)]
-struct Told {
+#[derive(Serialize, ToSchema)]
+struct Group {
     labels: usize,
 }
 
@@ -128,7 +154,7 @@ async fn group(
     body: Value,
     expected: &'static [&'static str],
     read: Read,
-) -> Result<(StatusCode, Json<Told>), Problem> {
+) -> Result<(StatusCode, Json<Group>), Problem> {
     let shop = web.shop(&store)?;
     let expected: Vec<&str> = ["labels", "skus"].into_iter().chain(expected.iter().copied()).collect();
     let mut fields = Fields::of("the body", body, &expected)?;
@@ -146,7 +172,7 @@ async fn group(
             format!("the body names {} labels by `labels` and `skus`; expected 1 to {ITEMS_MAX}", labels.len());
         return Err(Problem::unprocessable(detail));
     }
-    let told = Told { labels: labels.len() };
+    let told = Group { labels: labels.len() };
     shop.handle.request(Request::Command { labels, action }).await?;
     Ok((StatusCode::ACCEPTED, Json(told)))
 }

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use gondola_protocol::Moment;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::catalog::wire::Facet;
 use crate::controller::Controller;
@@ -19,12 +20,12 @@ use crate::web::Web;
 use crate::web::problem::Problem;
 use crate::web::request::{self, Body, FieldError, Fields};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Started {
     id: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PushJson {
     id: String,
     mode: &'static str,
@@ -35,15 +36,16 @@ pub(super) struct PushJson {
     failed: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ReloadJson {
     id: String,
     state: &'static str,
     asked_at: String,
+    #[schema(value_type = BTreeMap<String, FacetJson>)]
     facets: BTreeMap<Facet, FacetJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FacetJson {
     state: &'static str,
     /// What it brought, or why it failed.

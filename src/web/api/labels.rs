@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::commands::CommandJson;
 use super::{List, batch, limit};
@@ -19,28 +21,37 @@ use crate::instant;
 use crate::journal::entry::Position;
 use crate::web::problem::Problem;
 use crate::web::request::{Body, Fields, Params};
+use crate::web::routes::Did;
 use crate::web::selection::{self, Filter, Picked, Selection};
 use crate::web::{Shop, Web, label_id, picture};
 
 /// One label.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct LabelJson {
+    #[schema(value_type = String)]
     label: LabelId,
+    #[schema(value_type = String)]
     panel: Panel,
+    #[schema(value_type = String)]
     health: Health,
+    #[schema(value_type = Vec<String>)]
     problems: Vec<LabelProblem>,
     /// Why it is faulty.
     fault: Option<String>,
+    #[schema(value_type = Vec<String>)]
     skus: Vec<Sku>,
     template: Option<String>,
+    #[schema(value_type = super::bodies::Position)]
     position: Position,
     desired: Option<DesiredJson>,
     reported: Option<ReportedJson>,
     acknowledged_at: Option<String>,
     displayed_at: Option<String>,
     last_check_in: Option<String>,
+    #[schema(value_type = Option<String>)]
     base_station: Option<StationId>,
     heard_by: Vec<HeardJson>,
+    #[schema(value_type = Option<u16>)]
     battery_mv: Option<Millivolts>,
     temperature_c: Option<i8>,
     firmware: Option<String>,
@@ -49,40 +60,47 @@ pub(super) struct LabelJson {
     command: Option<CommandJson>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UpcomingJson {
     /// None until the picture is drawn.
+    #[schema(value_type = Option<String>)]
     digest: Option<Digest>,
+    #[schema(value_type = u64)]
     edition: Edition,
     at: String,
     /// Whether the label keeps it, by its own word.
     staged: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DesiredJson {
     /// None until the picture is drawn.
+    #[schema(value_type = Option<String>)]
     digest: Option<Digest>,
+    #[schema(value_type = u64)]
     edition: Edition,
     since: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReportedJson {
+    #[schema(value_type = String)]
     digest: Digest,
+    #[schema(value_type = u64)]
     edition: Edition,
     since: String,
     evidence: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HeardJson {
+    #[schema(value_type = String)]
     base_station: StationId,
     rssi_dbm: i8,
     at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     health: Option<String>,
@@ -146,11 +164,16 @@ pub(super) async fn bind(
     State(web): State<Arc<Web>>,
     Path((store, label)): Path<(String, String)>,
     Body(body): Body,
-) -> Result<Json<LabelJson>, Problem> {
+) -> Result<Response, Problem> {
     let (shop, label) = (web.shop(&store)?, label_id(&label)?);
     let mut fields = Fields::of("the body", body, &["skus", "template", "allow_unknown"])?;
-    request(shop, batch::binding(label, &mut fields)?).await?;
-    current(shop, label).await
+    let binding = batch::binding(label, &mut fields)?;
+    let did = match &binding {
+        LabelRequest::Bind { skus, .. } => skus.iter().map(Sku::as_str).collect::<Vec<_>>().join(", "),
+        _ => String::new(),
+    };
+    request(shop, binding).await?;
+    Ok((Extension(Did(did)), current(shop, label).await?).into_response())
 }
 
 pub(super) async fn unbind(

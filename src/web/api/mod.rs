@@ -3,20 +3,27 @@
 mod approvals;
 mod audit;
 mod batch;
+pub(super) mod bodies;
 mod commands;
 mod jobs;
 mod labels;
 mod products;
 mod results;
 mod rows;
+mod scan;
 mod stores;
 
-use axum::http::Method;
-use serde::Serialize;
+use std::sync::Arc;
 
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::openapi::Told;
 use super::problem::Problem;
 use super::routes::{Need, Route, route};
-use super::{events, picture};
+use super::{Web, events, picture};
 use crate::accounts::Role;
 
 /// Items of one batch, and of one page of a list: the contract's.
@@ -26,7 +33,7 @@ const ITEMS_MAX: usize = 1_000;
 const ITEMS_DEFAULT: usize = 100;
 
 /// One page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct List<T> {
     items: Vec<T>,
     /// The cursor of the next page; none at the end.
@@ -40,46 +47,82 @@ impl<T> List<T> {
     }
 }
 
-/// The routes below `/v1`.
+/// The routes below `/v1`, with what the interface's document says of each.
 #[rustfmt::skip]
 pub(super) fn routes() -> Vec<Route> {
     const LOOK: Need = Need::Role(Role::Viewer);
     const BIND: Need = Need::Role(Role::Staff);
     const LEAD: Need = Need::Role(Role::Manager);
-    let (get, post, put, patch, delete) = (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
+    const OK: StatusCode = StatusCode::OK;
+    const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
     let mut routes = vec![
-        route(get.clone(), "/v1/stores", LOOK, stores::list),
-        route(get.clone(), "/v1/stores/{store}", LOOK, stores::show),
-        route(get.clone(), "/v1/stores/{store}/base-stations", LOOK, stores::base_stations),
-        route(get.clone(), "/v1/stores/{store}/products", LOOK, products::list),
-        route(put.clone(), "/v1/stores/{store}/products", LEAD, rows::put_products),
-        route(patch, "/v1/stores/{store}/products", LEAD, rows::patch_products),
-        route(get.clone(), "/v1/stores/{store}/products/{sku}", LOOK, products::show),
-        route(put.clone(), "/v1/stores/{store}/prices", LEAD, rows::put_prices),
-        route(put.clone(), "/v1/stores/{store}/promotions", LEAD, rows::put_promotions),
-        route(put, "/v1/stores/{store}/assortment", LEAD, rows::put_assortment),
-        route(post.clone(), "/v1/stores/{store}/push", LEAD, jobs::push),
-        route(get.clone(), "/v1/stores/{store}/pushes/{id}", LOOK, jobs::show_push),
-        route(post.clone(), "/v1/stores/{store}/reload", LEAD, jobs::reload),
-        route(get.clone(), "/v1/stores/{store}/reloads/{id}", LOOK, jobs::show_reload),
-        route(get.clone(), "/v1/stores/{store}/alerts", LOOK, approvals::alerts),
-        route(get.clone(), "/v1/stores/{store}/approvals", LOOK, approvals::list),
-        route(post.clone(), "/v1/stores/{store}/approvals/{id}/approve", LEAD, approvals::approve),
-        route(post.clone(), "/v1/stores/{store}/approvals/{id}/reject", LEAD, approvals::reject),
-        route(post.clone(), "/v1/stores/{store}/bindings", BIND, batch::bind),
-        route(get.clone(), "/v1/stores/{store}/labels", LOOK, labels::list),
-        route(post.clone(), "/v1/stores/{store}/labels", BIND, batch::register),
-        route(get.clone(), "/v1/stores/{store}/labels/{label}", LOOK, labels::show),
-        route(delete, "/v1/stores/{store}/labels/{label}", LEAD, labels::remove),
-        route(post.clone(), "/v1/stores/{store}/labels/{label}/bind", BIND, labels::bind),
-        route(post, "/v1/stores/{store}/labels/{label}/unbind", BIND, labels::unbind),
-        route(get.clone(), "/v1/stores/{store}/labels/{label}/image.png", LOOK, picture::image),
-        route(get.clone(), "/v1/stores/{store}/audit", LOOK, audit::show),
-        route(get.clone(), "/v1/stores/{store}/pictures/{digest}", LOOK, picture::by_digest),
-        route(get, "/v1/events", LOOK, events::events),
+        get("/v1/stores", LOOK, stores::list, Told::of("The stores that you may look into").gives::<List<stores::StoreJson>>(OK)),
+        get("/v1/stores/{store}", LOOK, stores::show, Told::of("A store with its counts and base stations").gives::<stores::SummaryJson>(OK)),
+        get("/v1/stores/{store}/base-stations", LOOK, stores::base_stations, Told::of("Base stations").gives::<List<stores::StationJson>>(OK)),
+        get("/v1/stores/{store}/products", LOOK, products::list, Told::of("Products, by a part of their name or by bar code").query::<products::ListQuery>().gives::<List<products::ProductJson>>(OK)),
+        put("/v1/stores/{store}/products", LEAD, rows::put_products, Told::of("Replace products' base facets: rows as in the feed").takes::<bodies::Rows>().gives::<results::Results>(OK)),
+        patch("/v1/stores/{store}/products", LEAD, rows::patch_products, Told::of("Change some fields of products").takes::<bodies::Rows>().gives::<results::Results>(OK)),
+        get("/v1/stores/{store}/products/{sku}", LOOK, products::show, Told::of("A product, and its shelf price at an instant").query::<products::Query>().gives::<products::ProductJson>(OK)),
+        put("/v1/stores/{store}/prices", LEAD, rows::put_prices, Told::of("Change prices alone").takes::<bodies::Rows>().gives::<results::Results>(OK)),
+        put("/v1/stores/{store}/promotions", LEAD, rows::put_promotions, Told::of("Replace promotions").takes::<bodies::Rows>().gives::<results::Results>(OK)),
+        put("/v1/stores/{store}/assortment", LEAD, rows::put_assortment, Told::of("Change what the store sells").takes::<bodies::Rows>().gives::<results::Results>(OK)),
+        post("/v1/stores/{store}/push", LEAD, jobs::push, Told::of("Look at labels again, and send what differs, or everything").takes::<bodies::Push>().gives::<jobs::Started>(ACCEPTED)),
+        get("/v1/stores/{store}/pushes/{id}", LOOK, jobs::show_push, Told::of("How far a push is").gives::<jobs::PushJson>(OK)),
+        post("/v1/stores/{store}/reload", LEAD, jobs::reload, Told::of("Fetch facets whole").takes::<bodies::Reload>().gives::<jobs::Started>(ACCEPTED)),
+        get("/v1/stores/{store}/reloads/{id}", LOOK, jobs::show_reload, Told::of("How far a reload is").gives::<jobs::ReloadJson>(OK)),
+        get("/v1/stores/{store}/alerts", LOOK, approvals::alerts, Told::of("Alerts that hold").query::<Page>().gives::<List<approvals::AlertJson>>(OK)),
+        get("/v1/stores/{store}/approvals", LOOK, approvals::list, Told::of("Changes that wait for a person").query::<Page>().gives::<List<approvals::HeldJson>>(OK)),
+        post("/v1/stores/{store}/approvals/{id}/approve", LEAD, approvals::approve, Told::of("Let a change through").gives_nothing()),
+        post("/v1/stores/{store}/approvals/{id}/reject", LEAD, approvals::reject, Told::of("Refuse a change").gives_nothing()),
+        post("/v1/stores/{store}/bindings", BIND, batch::bind, Told::of("Bind up to 1000 labels").takes::<bodies::Bindings>().gives::<results::Results>(OK)),
+        get("/v1/stores/{store}/scan", LOOK, scan::scan, Told::of("What a scanned code is: a label, or products by SKU or bar code").query::<scan::Query>().gives::<scan::ScanJson>(OK)),
+        get("/v1/stores/{store}/labels", LOOK, labels::list, Told::of("Labels").query::<labels::Query>().gives::<List<labels::LabelJson>>(OK)),
+        post("/v1/stores/{store}/labels", BIND, batch::register, Told::of("Register up to 1000 labels").takes::<bodies::Registrations>().gives::<results::Results>(OK)),
+        get("/v1/stores/{store}/labels/{label}", LOOK, labels::show, Told::of("A label").gives::<labels::LabelJson>(OK)),
+        delete("/v1/stores/{store}/labels/{label}", LEAD, labels::remove, Told::of("Forget a label").gives_nothing()),
+        post("/v1/stores/{store}/labels/{label}/bind", BIND, labels::bind, Told::of("Let a label show products").takes::<bodies::Bind>().gives::<labels::LabelJson>(OK)),
+        post("/v1/stores/{store}/labels/{label}/unbind", BIND, labels::unbind, Told::of("Let a label show nothing").takes::<bodies::Nothing>().gives::<labels::LabelJson>(OK)),
+        post("/v1/stores/{store}/labels/{label}/replace", BIND, scan::replace, Told::of("Let another device take a label's place; the old one is unbound").takes::<bodies::Replace>().gives::<labels::LabelJson>(OK)),
+        get("/v1/stores/{store}/labels/{label}/image.png", LOOK, picture::image, Told::of("What should be on a label, what is, or where they differ").query::<picture::Query>().gives_other("image/png")),
+        get("/v1/stores/{store}/audit", LOOK, audit::show, Told::of("What a label's glass was proven to show at an instant").query::<audit::Query>().gives::<audit::AuditJson>(OK)),
+        get("/v1/stores/{store}/pictures/{digest}", LOOK, picture::by_digest, Told::of("A picture that is kept").gives_other("image/png")),
+        get("/v1/events", LOOK, events::events, Told::of("Changes as they happen, as server-sent events").query::<events::Query>().gives_other("text/event-stream")),
     ];
     routes.extend(commands::routes(BIND));
     routes
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident),+) => {$(
+        fn $name<H: Handler<T, Arc<Web>>, T: 'static>(path: &'static str, need: Need, handler: H, told: Told) -> Route {
+            route(Method::$method, path, need, handler).tells(told)
+        }
+    )+};
+}
+
+methods!(get GET, post POST, put PUT, patch PATCH, delete DELETE);
+
+/// Which page of a list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    /// How many items: 1 to 1000.
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// The first items, and the cursor of the page behind them.
+fn page_of<T>(items: impl Iterator<Item = T>, limit: usize, name: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let mut items = items;
+    let page: Vec<T> = items.by_ref().take(limit).collect();
+    let next = items.next().and(page.last()).map(name);
+    (page, next)
+}
+
+/// For a cursor that means nothing.
+fn bad_cursor(cursor: &str) -> Problem {
+    Problem::bad_request(format!("cursor `{cursor}` is none that this list gave; start again without one"))
 }
 
 /// How many items a page has.

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use gondola_protocol::{LabelId, Moment};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::List;
 use crate::catalog::Catalog;
@@ -20,13 +21,13 @@ use crate::web::Web;
 use crate::web::problem::Problem;
 use crate::web::request::Params;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     at: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     /// Part of a name or SKU, in any case.
@@ -37,8 +38,9 @@ pub(super) struct ListQuery {
 }
 
 /// A product as its sources tell of it. A source that has said nothing is null.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProductJson {
+    #[schema(value_type = String)]
     sku: Sku,
     base: Option<BaseJson>,
     stock: Option<StockJson>,
@@ -47,10 +49,11 @@ pub(super) struct ProductJson {
     in_assortment: bool,
     shelf_price: ShelfPriceJson,
     confirmation: Option<ConfirmationJson>,
+    #[schema(value_type = Vec<String>)]
     labels: Vec<LabelId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BaseJson {
     revision: u64,
     name: Option<String>,
@@ -66,13 +69,13 @@ struct BaseJson {
     attributes: BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ContentJson {
     amount: String,
     unit: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct StockJson {
     revision: u64,
     quantity: i64,
@@ -80,14 +83,14 @@ struct StockJson {
     sold_per_day: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReturnsJson {
     revision: u64,
     y_code: String,
     grade: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RatingJson {
     revision: u64,
     score: Option<String>,
@@ -95,13 +98,14 @@ struct RatingJson {
     class: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ShelfPriceJson {
     price: Option<String>,
     currency: String,
     was: Option<String>,
     member_price: Option<String>,
     unit_price: Option<UnitPriceJson>,
+    #[schema(value_type = Option<String>)]
     promotion_id: Option<PromotionId>,
     text: Option<String>,
     start: Option<String>,
@@ -111,14 +115,14 @@ struct ShelfPriceJson {
     lowest_30d: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UnitPriceJson {
     amount: String,
     per: &'static str,
 }
 
 /// How far the shelf has come with the price of now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ConfirmationJson {
     price: Option<String>,
     labels: usize,

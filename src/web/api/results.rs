@@ -5,19 +5,20 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::ITEMS_MAX;
 use crate::web::problem::Problem;
 use crate::web::request::Fields;
 
 /// The answer to a batch.
-#[derive(Serialize)]
-struct Results {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Results {
     results: Vec<RowResult>,
 }
 
 /// What became of an item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RowResult {
     /// What it was about.
     pub(super) key: String,
@@ -29,7 +30,7 @@ pub(super) struct RowResult {
     pub(super) error: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
     Applied,

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use futures_util::future::try_join_all;
 use gondola_protocol::{Moment, StationId, StoreId};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::List;
 use crate::accounts::Visitor;
@@ -20,8 +21,9 @@ use crate::web::problem::Problem;
 use crate::web::{Shop, Web, selection};
 
 /// A store among others.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StoreJson {
+    #[schema(value_type = String)]
     store: StoreId,
     name: String,
     format: String,
@@ -33,10 +35,11 @@ pub(super) struct StoreJson {
 }
 
 /// A store by itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SummaryJson {
     #[serde(flatten)]
     store: StoreJson,
+    #[schema(value_type = BTreeMap<String, usize>)]
     health: BTreeMap<&'static str, usize>,
     problems: BTreeMap<&'static str, usize>,
     /// Labels that wait for room at a base station.
@@ -51,7 +54,7 @@ pub(super) struct SummaryJson {
 }
 
 /// A boundary of promotions, at which labels were to show another picture.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SwitchJson {
     at: String,
     labels: usize,
@@ -59,8 +62,9 @@ struct SwitchJson {
     staged: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StationJson {
+    #[schema(value_type = String)]
     base_station: StationId,
     state: &'static str,
     since: Option<String>,
@@ -72,7 +76,7 @@ pub(super) struct StationJson {
 }
 
 /// How a base station's clock runs.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ClockJson {
     round_trip_ms: f64,
     /// Millionths by which it runs faster than the controller's; none before a minute has passed.

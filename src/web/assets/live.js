@@ -7,6 +7,7 @@
   const LOOK_ANYWAY_MS = 10000; // silence makes labels offline, and no event tells of that
   const RECONNECT_MS = 3000;
 
+  const chinese = document.documentElement.lang.startsWith("zh");
   const live = document.getElementById("live");
   const sections = [...document.querySelectorAll("section[data-store]")];
   const page = document.querySelector("section.label");
@@ -149,13 +150,13 @@
     const events = new EventSource(`/v1/events${store}`);
     events.addEventListener("open", () => {
       if (lost) location.reload(); // what happened meanwhile is not told again
-      say("Live", "live");
+      say(chinese ? "实时" : "Live", "live");
     });
     events.addEventListener("label", (event) => note(JSON.parse(event.data)));
     events.addEventListener("resync", () => location.reload());
     events.addEventListener("error", () => {
       lost = true;
-      say("Connection lost, trying again", "lost");
+      say(chinese ? "连接中断，正在重试" : "Connection lost, trying again", "lost");
       if (events.readyState === EventSource.CLOSED) setTimeout(listen, RECONNECT_MS);
     });
     addEventListener("pagehide", () => events.close());
@@ -163,10 +164,10 @@
 
   const count = (milliseconds) => {
     const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-    if (seconds < 60) return `${seconds} s`;
-    if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-    if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
-    return `${Math.floor(seconds / 86400)} days`;
+    if (seconds < 60) return `${seconds} ${chinese ? "秒" : "s"}`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} ${chinese ? "分钟" : "min"}`;
+    if (seconds < 172800) return `${Math.floor(seconds / 3600)} ${chinese ? "小时" : "h"}`;
+    return `${Math.floor(seconds / 86400)} ${chinese ? "天" : "days"}`;
   };
 
   setInterval(() => {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use gondola_protocol::Moment;
-use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
 use super::layout::{self, Frame};
@@ -14,7 +13,7 @@ use crate::web::Web;
 /// The page.
 pub(super) async fn page(State(web): State<Arc<Web>>, frame: Frame) -> Markup {
     let acts: Vec<(Moment, Act)> = web.accounts.read(|accounts| accounts.acts().cloned().collect());
-    let now = web.accounts.now();
+    let (now, zone) = (web.accounts.now(), web.time_zone().await);
     let title = frame.say("Who did what", "操作记录");
     let content = html! {
         h1 { (title) }
@@ -24,7 +23,7 @@ pub(super) async fn page(State(web): State<Arc<Web>>, frame: Frame) -> Markup {
                 li {
                     strong { (act.who) } " " span { (act.action.split(' ').next().unwrap_or_default()) } " " span.id { (act.path) }
                     @if let Some(detail) = &act.detail { " · " (detail) }
-                    " · " (layout::ago(Some(*at), now, &TimeZone::UTC))
+                    " · " (layout::ago(Some(*at), now, &zone, frame.language))
                 }
             }
         }

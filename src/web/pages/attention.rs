@@ -7,6 +7,7 @@ use super::{layout, words};
 use crate::controller::Controller;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::label::Label;
+use crate::web::language::Language;
 use crate::web::selection;
 
 /// Labels named per kind of trouble: what one person walks to in one round. The rest is one link away.
@@ -26,6 +27,7 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Attention {
     groups: Vec<Group>,
+    language: Language,
 }
 
 /// The labels with one kind of trouble.
@@ -53,17 +55,17 @@ impl Kind {
         }
     }
 
-    fn name(self) -> &'static str {
+    fn name(self, language: Language) -> &'static str {
         match self {
-            Self::Health(health) => words::health(health).name,
-            Self::LowBattery => "Low battery",
+            Self::Health(health) => words::health(health, language).name,
+            Self::LowBattery => language.say("Low battery", "电量低"),
         }
     }
 
-    fn action(self) -> &'static str {
+    fn action(self, language: Language) -> &'static str {
         match self {
-            Self::Health(health) => words::health(health).action,
-            Self::LowBattery => "Change its battery within the week.",
+            Self::Health(health) => words::health(health, language).action,
+            Self::LowBattery => language.say("Change its battery within the week.", "请在一周内更换电池。"),
         }
     }
 
@@ -82,55 +84,68 @@ impl Kind {
         }
     }
 
-    fn trouble(self, label: &Label, now: Moment) -> String {
+    fn trouble(self, label: &Label, now: Moment, language: Language) -> String {
+        let since = |moment| words::span(now.since(moment), language);
         match self {
             Self::Health(Health::Faulty) => words::sentence(label.fault.as_deref().unwrap_or_default()),
             Self::Health(Health::Stale) => {
                 let wanted = label.desired.as_ref().map_or(now, |desired| desired.since);
-                format!("Wrong for {}.", layout::since(now.since(wanted)))
+                match language {
+                    Language::English => format!("Wrong for {}.", since(wanted)),
+                    Language::Chinese => format!("有误已 {}。", since(wanted)),
+                }
             }
             Self::Health(_) => match label.last_check_in {
-                Some(heard) => format!("Not heard for {}.", layout::since(now.since(heard))),
-                None => "Never heard.".to_owned(),
+                Some(heard) if language == Language::Chinese => format!("已 {} 无信号。", since(heard)),
+                Some(heard) => format!("Not heard for {}.", since(heard)),
+                None => language.say("Never heard.", "从未收到信号。").to_owned(),
             },
             Self::LowBattery => {
                 let battery = label.battery_mv.map_or(0, |battery| battery.0);
-                format!("Battery at {}.{:02} V.", battery / 1_000, battery % 1_000 / 10)
+                let volts = format!("{}.{:02} V", battery / 1_000, battery % 1_000 / 10);
+                match language {
+                    Language::English => format!("Battery at {volts}."),
+                    Language::Chinese => format!("电池电压 {volts}。"),
+                }
             }
         }
     }
 }
 
 impl Attention {
-    pub(super) fn of(controller: &Controller, now: Moment) -> Self {
+    pub(super) fn of(controller: &Controller, now: Moment, language: Language) -> Self {
         let group = |kind: Kind| {
             let mut troubled = controller.fleet().labels().filter(|label| kind.holds(label, now));
-            let named: Vec<Named> =
-                troubled.by_ref().take(NAMED_MAX).map(|label| Named::of(controller, label, kind, now)).collect();
+            let named: Vec<Named> = troubled
+                .by_ref()
+                .take(NAMED_MAX)
+                .map(|label| Named::of(controller, label, kind, (now, language)))
+                .collect();
             Group { kind, count: named.len() + troubled.count(), named }
         };
-        Self { groups: KINDS.into_iter().map(group).filter(|group| group.count > 0).collect() }
+        Self { groups: KINDS.into_iter().map(group).filter(|group| group.count > 0).collect(), language }
     }
 
     pub(super) fn markup(&self, store: &StoreId) -> Markup {
         if self.groups.is_empty() {
             return html! {};
         }
+        let language = self.language;
         html! {
             section.attention {
-                h2 { "Needs a person" }
+                h2 { (language.say("Needs a person", "需要处理")) }
                 @for group in &self.groups {
                     h3 {
-                        span.mark data-health=(group.kind.shade()) { (group.kind.name()) }
-                        " " (layout::counted(group.count, "label")) ". "
-                        span.action { (group.kind.action()) }
+                        span.mark data-health=(group.kind.shade()) { (group.kind.name(language)) }
+                        " " (layout::counted(group.count, layout::LABELS, language)) (language.say(". ", "。"))
+                        span.action { (group.kind.action(language)) }
                     }
                     ul {
-                        @for named in &group.named { (named.markup(store)) }
+                        @for named in &group.named { (named.markup(store, language)) }
                         @if group.count > group.named.len() {
                             li {
                                 a href={ "/stores/" (store) "?" (group.kind.query()) } {
-                                    "and " (layout::number(group.count - group.named.len())) " more"
+                                    (language.say("and ", "还有 ")) (layout::number(group.count - group.named.len())) (language.say(" more", " 张"))
                                 }
                             }
                         }
@@ -142,19 +157,20 @@ impl Attention {
 }
 
 impl Named {
-    fn of(controller: &Controller, label: &Label, kind: Kind, now: Moment) -> Self {
+    fn of(controller: &Controller, label: &Label, kind: Kind, (now, language): (Moment, Language)) -> Self {
         let product = selection::skus(label).first().map(|sku| {
             let name = controller.catalog().product(sku).and_then(|product| product.name.clone());
             name.unwrap_or_else(|| sku.to_string())
         });
-        Self { label: label.id, place: selection::place(label), product, trouble: kind.trouble(label, now) }
+        let (place, trouble) = (words::place(label, language), kind.trouble(label, now, language));
+        Self { label: label.id, place, product, trouble }
     }
 
-    fn markup(&self, store: &StoreId) -> Markup {
+    fn markup(&self, store: &StoreId, language: Language) -> Markup {
         html! {
             li {
                 a href={ "/stores/" (store) "/labels/" (self.label) } {
-                    @if self.place.is_empty() { "Label " (self.label) } @else { (words::capital(&self.place)) }
+                    @if self.place.is_empty() { (language.say("Label ", "价签 ")) (self.label) } @else { (words::capital(&self.place)) }
                 }
                 @if let Some(product) = &self.product { " · " (product) }
                 " · " span.faint { (self.trouble) }

@@ -6,11 +6,12 @@ use axum::extract::{Path, State};
 use gondola_protocol::{Digest, LabelId, Moment, Panel, StoreId};
 use maud::{Markup, html};
 
-use super::{PageProblem, layout};
+use super::{PageProblem, layout, words};
 use crate::catalog::sku::Sku;
 use crate::controller::Controller;
 use crate::fleet::health::Health;
 use crate::fleet::label::Label;
+use crate::web::language::Language;
 use crate::web::{Web, label_id, picture, selection};
 
 /// Wider glasses are shown smaller than they are, and then smoothly.
@@ -29,6 +30,7 @@ pub(super) struct Card {
     more: usize,
     place: String,
     glass: Glass,
+    language: Language,
 }
 
 /// What is known of a glass.
@@ -59,14 +61,15 @@ impl Glass {
     }
 
     /// The picture on it, or why there is none to show.
-    pub(super) fn markup(self, store: &StoreId, label: LabelId, panel: Panel) -> Markup {
+    pub(super) fn markup(self, store: &StoreId, label: LabelId, panel: Panel, language: Language) -> Markup {
         let words = match self {
             Self::Ours(digest) => {
                 let source = format!("/v1/stores/{store}/labels/{label}/image.png?which=reported&digest={digest}");
-                return image(&source, panel, &format!("What the glass of label {label} shows"));
+                let words = language.say("What the glass of this label shows: ", "价签屏幕显示：");
+                return image(&source, panel, &format!("{words}{label}"));
             }
-            Self::Foreign(_) => "A picture that is not ours",
-            Self::Unproven => "Nothing proven yet",
+            Self::Foreign(_) => language.say("A picture that is not ours", "非本系统画面"),
+            Self::Unproven => language.say("Nothing proven yet", "尚未证实"),
         };
         html! { p.blank { (words) } }
     }
@@ -81,7 +84,7 @@ pub(super) fn image(source: &str, panel: Panel, words: &str) -> Markup {
 }
 
 impl Card {
-    pub(super) fn of(controller: &Controller, label: &Label, now: Moment) -> Self {
+    pub(super) fn of(controller: &Controller, label: &Label, now: Moment, language: Language) -> Self {
         let skus = selection::skus(label);
         let product = skus.first().and_then(|sku| controller.catalog().product(sku));
         Self {
@@ -91,34 +94,35 @@ impl Card {
             name: product.and_then(|product| product.name.clone()),
             sku: skus.first().cloned(),
             more: skus.len().saturating_sub(1),
-            place: selection::place(label),
+            place: words::place(label, language),
             glass: Glass::of(label),
+            language,
         }
     }
 
     fn title(&self) -> &str {
         match (&self.name, &self.sku) {
             (Some(name), _) => name,
-            (None, Some(_)) => "Product not known yet",
-            (None, None) => "No product",
+            (None, Some(_)) => self.language.say("Product not known yet", "商品未知"),
+            (None, None) => self.language.say("No product", "未绑定商品"),
         }
     }
 
     pub(super) fn markup(&self, store: &StoreId) -> Markup {
-        let id = self.label;
+        let (id, language) = (self.label, self.language);
         html! {
             a.card id={ "label-" (id) } href={ "/stores/" (store) "/labels/" (id) } data-label=(id)
                 data-health=(self.health) data-digest=[self.glass.digest()] {
-                div.glass { (self.glass.markup(store, id, self.panel)) }
+                div.glass { (self.glass.markup(store, id, self.panel, language)) }
                 div.caption {
                     strong.name {
                         (self.title())
                         @if self.more > 0 { span.faint { " +" (self.more) } }
                     }
-                    (layout::mark(self.health))
+                    (layout::mark(self.health, language))
                     span.where {
                         @if let Some(sku) = &self.sku { span { (sku) } }
-                        span { @if self.place.is_empty() { "no position" } @else { (self.place) } }
+                        span { @if self.place.is_empty() { (language.say("no position", "未设位置")) } @else { (self.place) } }
                         span.id { (id) }
                     }
                 }
@@ -131,11 +135,12 @@ impl Card {
 pub(super) async fn fragment(
     State(web): State<Arc<Web>>,
     Path((store, label)): Path<(String, String)>,
+    language: Language,
 ) -> Result<Markup, PageProblem> {
     let (shop, id) = (web.shop(&store)?, label_id(&label)?);
-    let read = shop
-        .handle
-        .read(move |controller, now| controller.fleet().label(id).map(|label| Card::of(controller, label, now)));
+    let read = shop.handle.read(move |controller, now| {
+        controller.fleet().label(id).map(|label| Card::of(controller, label, now, language))
+    });
     let card = read.await?.ok_or_else(|| picture::unknown(id))?;
     Ok(card.markup(shop.handle.id()))
 }

@@ -15,6 +15,7 @@ use crate::fleet::health::{Health, LOW_BATTERY};
 use crate::fleet::label::Label;
 use crate::instant;
 use crate::template::view::ProductView;
+use crate::web::language::Language;
 use crate::web::{Web, label_id, picture, selection};
 
 /// Below this a label's radio is hardly heard: most radios lose packets from about here on.
@@ -28,6 +29,7 @@ struct Seen {
     base_station: Option<String>,
     now: Moment,
     zone: TimeZone,
+    language: Language,
 }
 
 /// The page.
@@ -36,17 +38,17 @@ pub(super) async fn page(
     Path((store, label)): Path<(String, String)>,
     frame: Frame,
 ) -> Result<Markup, PageProblem> {
-    let (shop, id) = (web.shop(&store)?, label_id(&label)?);
-    let read = shop
-        .handle
-        .read(move |controller, now| controller.fleet().label(id).map(|label| Seen::of(controller, label, now)));
+    let (shop, id, language) = (web.shop(&store)?, label_id(&label)?, frame.language);
+    let read = shop.handle.read(move |controller, now| {
+        controller.fleet().label(id).map(|label| Seen::of(controller, label, now, language))
+    });
     let seen = read.await?.ok_or_else(|| picture::unknown(id))?;
     let content = seen.markup(shop.handle.id(), &shop.name);
     Ok(frame.page(&format!("{} · {}", seen.title(), shop.name), Some(seen.now), &content))
 }
 
 impl Seen {
-    fn of(controller: &Controller, label: &Label, now: Moment) -> Self {
+    fn of(controller: &Controller, label: &Label, now: Moment, language: Language) -> Self {
         let skus = selection::skus(label);
         Self {
             health: Health::of(label, now),
@@ -55,28 +57,34 @@ impl Seen {
             label: label.clone(),
             now,
             zone: controller.catalog().settings().time_zone.clone(),
+            language,
         }
+    }
+
+    /// The one of two texts that is in the reader's language.
+    const fn say<'a>(&self, english: &'a str, chinese: &'a str) -> &'a str {
+        self.language.say(english, chinese)
     }
 
     fn title(&self) -> String {
         let first = self.products.first();
         let name = first.map(|product| product.name.as_ref().unwrap_or(&product.sku).clone());
-        name.unwrap_or_else(|| format!("Label {}", self.label.id))
+        name.unwrap_or_else(|| format!("{} {}", self.say("Label", "价签"), self.label.id))
     }
 
     fn markup(&self, store: &StoreId, store_name: &str) -> Markup {
-        let (label, words) = (&self.label, words::health(self.health));
-        let place = selection::place(label);
+        let (label, words) = (&self.label, words::health(self.health, self.language));
+        let place = words::place(label, self.language);
         html! {
             section.label data-store=(store) data-label=(label.id) data-health=(self.health) {
-                p.path { a href={ "/stores/" (store) } { (store_name) } " › label " span.id { (label.id) } }
+                p.path { a href={ "/stores/" (store) } { (store_name) } (self.say(" › label ", " › 价签 ")) span.id { (label.id) } }
                 h1 { (self.title()) }
-                p { @if place.is_empty() { "Nobody has said where it hangs." } @else { (words::capital(&place)) } }
+                p { @if place.is_empty() { (self.say("Nobody has said where it hangs.", "尚未设置位置。")) } @else { (words::capital(&place)) } }
                 div.verdict data-health=(self.health) {
-                    (layout::mark(self.health))
+                    (layout::mark(self.health, self.language))
                     p {
                         @if label.last_check_in.is_none() && self.health == Health::Offline {
-                            "No base station has ever heard the label. "
+                            (self.say("No base station has ever heard the label. ", "从未有基站收到该价签的信号。"))
                         } @else {
                             (words.meaning) " "
                         }
@@ -104,23 +112,23 @@ impl Seen {
         html! {
             div.pictures {
                 figure {
-                    figcaption { "On the glass" }
-                    div.glass { (Glass::of(&self.label).markup(store, id, panel)) }
+                    figcaption { (self.say("On the glass", "屏幕显示")) }
+                    div.glass { (Glass::of(&self.label).markup(store, id, panel, self.language)) }
                 }
                 figure {
-                    figcaption { "Should be" }
+                    figcaption { (self.say("Should be", "应当显示")) }
                     div.glass {
                         @if desired.is_some() {
-                            (card::image(&source("desired"), panel, "The picture that should be on the glass"))
+                            (card::image(&source("desired"), panel, self.say("The picture that should be on the glass", "应当显示的画面")))
                         } @else {
-                            p.blank { "Nothing is wanted" }
+                            p.blank { (self.say("Nothing is wanted", "无需显示")) }
                         }
                     }
                 }
                 @if differ && ours {
                     figure {
-                        figcaption { "Differs in magenta" }
-                        div.glass { (card::image(&source("diff"), panel, "Pixels that differ, in magenta")) }
+                        figcaption { (self.say("Differs in magenta", "洋红色为差异")) }
+                        div.glass { (card::image(&source("diff"), panel, self.say("Pixels that differ, in magenta", "洋红色为不同的像素"))) }
                     }
                 }
             }
@@ -132,13 +140,14 @@ impl Seen {
         let path = |kind: &str| format!("/v1/stores/{store}/labels/{}/{kind}", self.label.id);
         html! {
             div.commands {
-                button type="button" data-post=(path("flash")) { "Let it blink" }
-                button type="button" data-post=(path("refresh")) { "Refresh the display" }
-                button type="button" data-post=(path("identify")) { "Show its address" }
+                button type="button" data-post=(path("flash")) { (self.say("Let it blink", "闪灯")) }
+                button type="button" data-post=(path("refresh")) { (self.say("Refresh the display", "刷新屏幕")) }
+                button type="button" data-post=(path("identify")) { (self.say("Show its address", "显示地址")) }
                 @if let Some(command) = &self.label.command {
                     span.faint {
-                        (words::capital(words::command(command.action))) " " (words::command_state(command.state)) ", asked for "
-                        (layout::ago(Some(command.asked_at), self.now, &self.zone))
+                        (words::command(command.action, self.language)) " "
+                        (words::command_state(command.state, self.language)) " · "
+                        (layout::ago(Some(command.asked_at), self.now, &self.zone, self.language))
                     }
                 }
             }
@@ -152,11 +161,14 @@ impl Seen {
         html! {
             div.wide {
                 table {
-                    thead { tr { th { "Product" } th { "SKU" } th { "Price" } th { "Was" } th { "Promotion" } } }
+                    thead { tr {
+                        th { (self.say("Product", "商品")) } th { "SKU" } th { (self.say("Price", "价格")) }
+                        th { (self.say("Was", "原价")) } th { (self.say("Promotion", "促销")) }
+                    } }
                     tbody {
                         @for product in &self.products {
                             tr {
-                                td { (product.name.as_deref().unwrap_or("not known yet")) @if let Some(spec) = &product.spec { " " span.faint { (spec) } } }
+                                td { (product.name.as_deref().unwrap_or_else(|| self.say("not known yet", "未知"))) @if let Some(spec) = &product.spec { " " span.faint { (spec) } } }
                                 td { (product.sku) }
                                 td.amount { (amount(product, product.price.as_deref())) }
                                 td.amount { (amount(product, product.was.as_deref())) }
@@ -176,15 +188,15 @@ impl Seen {
 
     fn clocks(&self) -> Markup {
         let label = &self.label;
-        let ago = |moment| layout::ago(moment, self.now, &self.zone);
+        let ago = |moment| layout::ago(moment, self.now, &self.zone, self.language);
         html! {
             section {
-                h2 { "When" }
+                h2 { (self.say("When", "时间")) }
                 dl {
-                    dt { "Picture wanted" } dd { (ago(label.desired.as_ref().map(|desired| desired.since))) }
-                    dt { "Last one taken" } dd { (ago(label.acknowledged_at)) }
-                    dt { "Last one proven" } dd { (ago(label.displayed_at)) }
-                    dt { "Last check-in" } dd { (ago(label.last_check_in)) }
+                    dt { (self.say("Picture wanted", "需要更新")) } dd { (ago(label.desired.as_ref().map(|desired| desired.since))) }
+                    dt { (self.say("Last one taken", "最近接收")) } dd { (ago(label.acknowledged_at)) }
+                    dt { (self.say("Last one proven", "最近证实")) } dd { (ago(label.displayed_at)) }
+                    dt { (self.say("Last check-in", "最近上报")) } dd { (ago(label.last_check_in)) }
                 }
             }
         }
@@ -194,28 +206,28 @@ impl Seen {
         let label = &self.label;
         html! {
             section {
-                h2 { "Device" }
+                h2 { (self.say("Device", "设备")) }
                 dl {
-                    dt { "Panel" } dd { (label.panel) }
-                    dt { "Battery" } dd {
+                    dt { (self.say("Panel", "屏幕")) } dd { (label.panel) }
+                    dt { (self.say("Battery", "电池")) } dd {
                         @if let Some(battery) = label.battery_mv {
                             (battery.0 / 1_000) "." (format!("{:02}", battery.0 % 1_000 / 10)) " V"
-                            @if battery < LOW_BATTERY { " " span.mark data-health="stale" { "Low" } }
-                        } @else { (unknown()) }
+                            @if battery < LOW_BATTERY { " " span.mark data-health="stale" { (self.say("Low", "低")) } }
+                        } @else { (unknown(self.language)) }
                     }
-                    dt { "Temperature" } dd { @if let Some(celsius) = label.temperature_c { (celsius) " °C" } @else { (unknown()) } }
-                    dt { "Firmware" } dd {
+                    dt { (self.say("Temperature", "温度")) } dd { @if let Some(celsius) = label.temperature_c { (celsius) " °C" } @else { (unknown(self.language)) } }
+                    dt { (self.say("Firmware", "固件")) } dd {
                         @if let Some(name) = &label.firmware_name { (name) }
                         @else if let Some(firmware) = label.firmware { (firmware) }
-                        @else { (unknown()) }
+                        @else { (unknown(self.language)) }
                     }
-                    dt { "Base station" } dd { @if let Some(station) = &self.base_station { (station) } @else { "none in reach" } }
-                    dt { "Signal" } dd {
-                        @if label.heard_by.is_empty() { (unknown()) }
+                    dt { (self.say("Base station", "基站")) } dd { @if let Some(station) = &self.base_station { (station) } @else { (self.say("none in reach", "无可用基站")) } }
+                    dt { (self.say("Signal", "信号")) } dd {
+                        @if label.heard_by.is_empty() { (unknown(self.language)) }
                         @for (station, heard) in label.heard_by.iter() {
                             div {
-                                (heard.rssi_dbm) " dBm at " (station)
-                                @if heard.rssi_dbm < WEAK_SIGNAL_DBM { " " span.mark data-health="stale" { "Weak" } }
+                                (heard.rssi_dbm) " dBm · " (station)
+                                @if heard.rssi_dbm < WEAK_SIGNAL_DBM { " " span.mark data-health="stale" { (self.say("Weak", "弱")) } }
                             }
                         }
                     }
@@ -228,34 +240,35 @@ impl Seen {
         let (desired, reported) = (self.label.desired.as_ref(), self.label.reported.as_ref());
         html! {
             section {
-                h2 { "Picture" }
+                h2 { (self.say("Picture", "画面")) }
                 dl {
-                    dt { "Template" } dd { @if let Some(desired) = desired { (desired.template) } @else { "none" } }
-                    dt { "Wanted" } dd {
+                    dt { (self.say("Template", "模板")) } dd { @if let Some(desired) = desired { (desired.template) } @else { (self.say("none", "无")) } }
+                    dt { (self.say("Wanted", "期望")) } dd {
                         @if let Some(desired) = desired {
-                            @if let Some(digest) = desired.digest { span.id { (digest) } } @else { "not drawn yet" }
-                            div.faint { "edition " (desired.edition) }
-                        } @else { "none" }
+                            @if let Some(digest) = desired.digest { span.id { (digest) } } @else { (self.say("not drawn yet", "尚未绘制")) }
+                            div.faint { (self.say("edition ", "版本 ")) (desired.edition) }
+                        } @else { (self.say("none", "无")) }
                     }
-                    dt { "Proven" } dd {
+                    dt { (self.say("Proven", "已证实")) } dd {
                         @if let Some(reported) = reported {
                             span.id { (reported.digest) }
-                            div.faint { "edition " (reported.edition) }
-                        } @else { "nothing yet" }
+                            div.faint { (self.say("edition ", "版本 ")) (reported.edition) }
+                        } @else { (self.say("nothing yet", "尚无")) }
                     }
                     @if let Some(upcoming) = &self.label.upcoming {
-                        dt { "Next" } dd {
-                            "at " (instant::on_the_clock(upcoming.activate_at(), self.now, &self.zone))
+                        dt { (self.say("Next", "下一画面")) } dd {
+                            (instant::on_the_clock(upcoming.activate_at(), self.now, &self.zone))
                             div.faint {
-                                @if self.label.keeps_upcoming() { "kept by the label, which shows it by itself" }
-                                @else { "not with the label yet" }
+                                @if self.label.keeps_upcoming() {
+                                    (self.say("kept by the label, which shows it by itself", "已预存，届时自动显示"))
+                                } @else { (self.say("not with the label yet", "尚未预存")) }
                             }
                         }
                     }
                     @if let Some(unproven) = &self.label.unproven {
-                        dt { "Not proven" } dd {
+                        dt { (self.say("Not proven", "未证实")) } dd {
                             span.id { (unproven.digest) }
-                            div.faint { "edition " (unproven.edition) ", taken by the label" }
+                            div.faint { (self.say("edition ", "版本 ")) (unproven.edition) (self.say(", taken by the label", "，价签已接收")) }
                         }
                     }
                 }
@@ -264,8 +277,8 @@ impl Seen {
     }
 }
 
-fn unknown() -> Markup {
-    html! { span.faint { "not known yet" } }
+fn unknown(language: Language) -> Markup {
+    html! { span.faint { (language.say("not known yet", "未知")) } }
 }
 
 fn amount(product: &ProductView, amount: Option<&str>) -> Markup {

@@ -1,7 +1,6 @@
 //! What all pages have in common.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -66,6 +65,7 @@ impl Frame {
 
     fn links(&self, visitor: &Visitor) -> Markup {
         html! {
+            a href="/search" { (self.say("Search", "搜索")) }
             @if visitor.may_everywhere(Role::Admin) && !visitor.must_choose_password {
                 a href="/users" { (self.say("Users", "用户")) }
                 a href="/tokens" { (self.say("Tokens", "令牌")) }
@@ -103,22 +103,17 @@ pub(super) fn problem(problem: &Problem) -> Markup {
 }
 
 /// A health's mark and name.
-pub(super) fn mark(health: Health) -> Markup {
-    html! { span.mark data-health=(health) { (words::health(health).name) } }
+pub(super) fn mark(health: Health, language: Language) -> Markup {
+    html! { span.mark data-health=(health) { (words::health(health, language).name) } }
 }
 
 /// An instant on the store's clock, and how long ago it was, which the script counts on.
-pub(super) fn ago(moment: Option<Moment>, now: Moment, zone: &TimeZone) -> Markup {
-    let Some(moment) = moment else { return html! { span.faint { "never" } } };
+pub(super) fn ago(moment: Option<Moment>, now: Moment, zone: &TimeZone, language: Language) -> Markup {
+    let Some(moment) = moment else { return html! { span.faint { (language.say("never", "从未")) } } };
     html! {
         time datetime=(instant::rfc3339(moment, zone)) { (instant::on_the_clock(moment, now, zone)) }
-        " " span.faint { span data-since=(moment.as_millis()) { (instant::span(now.since(moment))) } " ago" }
+        " " span.faint { span data-since=(moment.as_millis()) { (words::span(now.since(moment), language)) } (language.say(" ago", "前")) }
     }
-}
-
-/// How long ago, in plain text.
-pub(super) fn since(span: Duration) -> String {
-    instant::span(span)
 }
 
 /// A number with its thousands apart.
@@ -130,10 +125,16 @@ pub(super) fn number(number: usize) -> String {
     head.into_iter().chain(groups).collect::<Vec<_>>().join(",")
 }
 
-/// `1 label`, `2 labels`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+/// `1 label`, `2 labels`; a noun in Chinese has its measure word with it and no plural.
+pub(super) fn counted(count: usize, (noun, chinese): (&str, &str), language: Language) -> String {
+    match language {
+        Language::English => format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" }),
+        Language::Chinese => format!("{} {chinese}", number(count)),
+    }
 }
+
+/// Labels, to count them.
+pub(super) const LABELS: (&str, &str) = ("label", "张价签");
 
 #[cfg(test)]
 mod tests {
@@ -145,6 +146,8 @@ mod tests {
             [0, 12, 999, 1_000, 30_000, 1_234_567].map(number),
             ["0", "12", "999", "1,000", "30,000", "1,234,567"]
         );
-        assert_eq!([counted(1, "label"), counted(2, "label")], ["1 label", "2 labels"]);
+        let counted = |count, language| counted(count, LABELS, language);
+        assert_eq!([counted(1, Language::English), counted(2, Language::English)], ["1 label", "2 labels"]);
+        assert_eq!(counted(2_000, Language::Chinese), "2,000 张价签");
     }
 }

@@ -3,11 +3,14 @@
 mod account;
 mod acts;
 mod attention;
+mod bind;
 mod card;
 mod label;
 mod layout;
 mod matters;
 mod overview;
+mod search;
+mod shelves;
 mod tokens;
 mod users;
 mod words;
@@ -26,14 +29,18 @@ pub(super) fn routes() -> Vec<Route> {
     const ADMIN: Need = Need::Everywhere(Role::Admin);
     let style = asset("text/css; charset=utf-8", include_str!("../assets/style.css"));
     let script = asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"));
+    let bind_script = asset("text/javascript; charset=utf-8", include_str!("../assets/bind.js"));
     let icon = asset("image/svg+xml", include_str!("../assets/icon.svg"));
     let (get, post) = (Method::GET, Method::POST);
     vec![
         route(get.clone(), "/", LOOK, overview::all),
         route(get.clone(), "/stores/{store}", LOOK, overview::store),
         route(get.clone(), "/stores/{store}/summary", LOOK, overview::summary),
+        route(get.clone(), "/stores/{store}/bind", Need::Role(Role::Staff), bind::page),
+        route(get.clone(), "/stores/{store}/shelves", LOOK, shelves::page),
         route(get.clone(), "/stores/{store}/labels/{label}", LOOK, label::page),
         route(get.clone(), "/stores/{store}/labels/{label}/card", LOOK, card::fragment),
+        route(get.clone(), "/search", LOOK, search::page),
         route(get.clone(), "/login", Need::Nothing, account::login_page),
         route(post.clone(), "/login", Need::Nothing, account::login),
         route(post.clone(), "/logout", Need::Account, account::logout),
@@ -52,6 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(get.clone(), "/acts", ADMIN, acts::page),
         route(get.clone(), "/assets/style.css", Need::Nothing, async || style),
         route(get.clone(), "/assets/live.js", Need::Nothing, async || script),
+        route(get.clone(), "/assets/bind.js", Need::Nothing, async || bind_script),
         route(get, "/assets/icon.svg", Need::Nothing, async || icon),
     ]
 }

@@ -18,6 +18,7 @@ use crate::controller::Controller;
 use crate::fleet::health::Health;
 use crate::fleet::station::Station;
 use crate::run::store::StoreGone;
+use crate::web::language::Language;
 use crate::web::problem::Problem;
 use crate::web::request::Params;
 use crate::web::selection::{self, Filter, Picked, Selection};
@@ -68,6 +69,7 @@ struct Seen {
     summary: Summary,
     cards: Picked<Card>,
     search: Search,
+    language: Language,
 }
 
 /// The part of a section that changes all the time.
@@ -79,6 +81,7 @@ struct Summary {
     stations: Vec<StationRow>,
     strangers: Vec<Stranger>,
     strangers_count: usize,
+    language: Language,
 }
 
 #[derive(Debug)]
@@ -125,14 +128,15 @@ impl Search {
 /// Every store.
 pub(super) async fn all(State(web): State<Arc<Web>>, visitor: Visitor, frame: Frame) -> Result<Markup, PageProblem> {
     let limit = (CARDS_MAX / web.shops(&visitor).count().max(1)).max(1);
-    let seen = try_join_all(web.shops(&visitor).map(|shop| see(shop, Search::default(), limit))).await?;
+    let seen =
+        try_join_all(web.shops(&visitor).map(|shop| see(shop, Search::default(), limit, frame.language))).await?;
     let content = html! {
         @for seen in &seen { (seen.markup(&visitor)) }
-        @if seen.is_empty() { p { "There is no store that you may look into." } }
+        @if seen.is_empty() { p { (frame.say("There is no store that you may look into.", "没有您可以查看的门店。")) } }
     };
     let title = match &seen[..] {
         [one] => one.name.clone(),
-        _ => "Stores".to_owned(),
+        _ => frame.say("Stores", "门店").to_owned(),
     };
     Ok(frame.page(&title, seen.first().map(|seen| seen.now), &content))
 }
@@ -146,7 +150,7 @@ pub(super) async fn store(
     frame: Frame,
 ) -> Result<Markup, PageProblem> {
     let shop = web.shop(&store)?;
-    let seen = see(shop, query.search()?, CARDS_MAX).await?;
+    let seen = see(shop, query.search()?, CARDS_MAX, frame.language).await?;
     Ok(frame.page(&seen.name, Some(seen.now), &seen.markup(&visitor)))
 }
 
@@ -155,64 +159,70 @@ pub(super) async fn summary(
     State(web): State<Arc<Web>>,
     Path(store): Path<String>,
     visitor: Visitor,
+    language: Language,
 ) -> Result<Markup, PageProblem> {
     let shop = web.shop(&store)?;
-    let summary = shop.handle.read(Summary::of).await?;
+    let summary = shop.handle.read(move |controller, now| Summary::of(controller, now, language)).await?;
     Ok(summary.markup(shop.handle.id(), &visitor))
 }
 
-async fn see(shop: &Shop, search: Search, limit: usize) -> Result<Seen, StoreGone> {
+async fn see(shop: &Shop, search: Search, limit: usize, language: Language) -> Result<Seen, StoreGone> {
     let (store, name) = (shop.handle.id().clone(), shop.name.clone());
     let read = shop.handle.read(move |controller, now| {
         let mut selection = search.selection(limit);
         selection.filter.bound_only = search.is_plain();
-        let cards = selection.pick(controller, now, |label| Card::of(controller, label, now));
-        Seen { store, name, now, summary: Summary::of(controller, now), cards, search }
+        let cards = selection.pick(controller, now, |label| Card::of(controller, label, now, language));
+        Seen { store, name, now, summary: Summary::of(controller, now, language), cards, search, language }
     });
     read.await
 }
 
 impl Seen {
     fn markup(&self, visitor: &Visitor) -> Markup {
-        let store = &self.store;
+        let (store, language) = (&self.store, self.language);
         // A page that shows every bound label takes in those that are bound while it is open.
         let whole = self.search.is_plain() && self.search.after.is_none() && self.cards.next.is_none();
         html! {
             section.store data-store=(store) data-whole[whole] {
                 h1 { a href={ "/stores/" (store) } { (self.name) } " " small { (store) } }
+                p.ways {
+                    a.button href={ "/stores/" (store) "/shelves" } { (language.say("Shelves", "货架")) }
+                    @if visitor.may_in(Role::Staff, store) { a.button href={ "/stores/" (store) "/bind" } { (language.say("Bind labels", "绑定价签")) } }
+                }
                 div.summary { (self.summary.markup(store, visitor)) }
                 (self.form())
                 div.cards { @for card in &self.cards.items { (card.markup(store)) } }
-                p.none hidden[!self.cards.items.is_empty()] { "No label to show here." }
+                p.none hidden[!self.cards.items.is_empty()] { (language.say("No label to show here.", "没有可显示的价签。")) }
                 @if let Some(next) = self.cards.next {
-                    p { a.button href=(self.following(next)) { "Show the next labels" } }
+                    p { a.button href=(self.following(next)) { (language.say("Show the next labels", "显示下一页")) } }
                 }
             }
         }
     }
 
     fn form(&self) -> Markup {
+        let language = self.language;
         html! {
             form.search action={ "/stores/" (self.store) } role="search" {
                 label {
-                    span { "Find" }
-                    input type="search" name="q" value=(self.search.text) placeholder="Product, SKU, aisle or label";
+                    span { (language.say("Find", "查找")) }
+                    input type="search" name="q" value=(self.search.text) placeholder=(language.say("Product, SKU, aisle or label", "商品、编号、通道或价签"));
                 }
                 label {
-                    span { "Health" }
+                    span { (language.say("Health", "状态")) }
                     select name="health" {
-                        option value="" { "any" }
+                        option value="" { (language.say("any", "全部")) }
                         @for health in ORDER {
-                            option value=(health) selected[self.search.health == Some(health)] { (words::health(health).name) }
+                            option value=(health) selected[self.search.health == Some(health)] { (words::health(health, language).name) }
                         }
                     }
                 }
                 @if let Some(problem) = self.search.problem {
                     input type="hidden" name="problem" value=(selection::problem_name(problem));
                 }
-                button { "Search all" }
+                button { (language.say("Search all", "搜索全部")) }
                 @if !self.search.is_plain() || self.search.after.is_some() {
-                    a href={ "/stores/" (self.store) } { "Clear" }
+                    a href={ "/stores/" (self.store) } { (language.say("Clear", "清除")) }
                 }
             }
         }
@@ -234,7 +244,7 @@ impl Seen {
 }
 
 impl Summary {
-    fn of(controller: &Controller, now: Moment) -> Self {
+    fn of(controller: &Controller, now: Moment, language: Language) -> Self {
         let fleet = controller.fleet();
         let zone = &controller.catalog().settings().time_zone;
         let mut counts = ORDER.map(|health| (health, 0));
@@ -247,7 +257,7 @@ impl Summary {
             }
         }
         let station = |station: &Station| StationRow {
-            since: layout::ago(station.since, now, zone),
+            since: layout::ago(station.since, now, zone, language),
             labels: by_station.get(&station.id).copied().unwrap_or(0),
             station: station.clone(),
         };
@@ -255,15 +265,16 @@ impl Summary {
             label,
             panel: seen.check_in.panel,
             station: seen.station.clone(),
-            heard: layout::ago(Some(seen.at), now, zone),
+            heard: layout::ago(Some(seen.at), now, zone, language),
         };
         Self {
             counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
-            attention: Attention::of(controller, now),
-            matters: Matters::of(controller, now),
+            attention: Attention::of(controller, now, language),
+            matters: Matters::of(controller, now, language),
             stations: fleet.stations().map(station).collect(),
             strangers: fleet.seen().take(STRANGERS_MAX).map(stranger).collect(),
             strangers_count: fleet.seen().count(),
+            language,
         }
     }
 
@@ -274,14 +285,15 @@ impl Summary {
     fn markup(&self, store: &StoreId, visitor: &Visitor) -> Markup {
         let total: usize = self.counts.iter().map(|(_, count)| count).sum();
         let bound = total - self.count(Health::Unbound);
+        let language = self.language;
         html! {
             p.headline {
                 @if bound == 0 {
-                    "No label is bound to a product yet."
+                    (language.say("No label is bound to a product yet.", "尚无价签绑定商品。"))
                 } @else {
                     strong { (layout::number(self.count(Health::InSync))) }
-                    " of " (layout::counted(bound, "label")) @if bound == 1 { " shows" } @else { " show" }
-                    " the right picture"
+                    (language.say(" of ", " / ")) (layout::counted(bound, layout::LABELS, language))
+                    (language.say(if bound == 1 { " shows the right picture" } else { " show the right picture" }, "显示正确"))
                 }
             }
             @if bound > 0 { (self.bar(bound)) }
@@ -289,7 +301,7 @@ impl Summary {
                 @for (health, count) in &self.counts {
                     li {
                         a href={ "/stores/" (store) "?health=" (health) } {
-                            (layout::mark(*health)) " " (layout::number(*count))
+                            (layout::mark(*health, language)) " " (layout::number(*count))
                         }
                     }
                 }
@@ -319,27 +331,28 @@ impl Summary {
     }
 
     fn base_stations(&self) -> Markup {
+        let language = self.language;
         html! {
             section.stations {
-                h2 { "Base stations" }
+                h2 { (language.say("Base stations", "基站")) }
                 ul {
                     @for StationRow { station, since, labels } in &self.stations {
                         @let up = station.capacity.is_some();
                         li {
-                            span.mark data-health=(if up { "in_sync" } else { "faulty" }) { @if up { "Up" } @else { "Down" } }
+                            span.mark data-health=(if up { "in_sync" } else { "faulty" }) { @if up { (language.say("Up", "在线")) } @else { (language.say("Down", "离线")) } }
                             " " strong { (station.id) }
                             @if up {
-                                " · " (layout::counted(*labels, "label"))
-                                " · " (layout::counted(station.transfers, "picture")) " on the way"
+                                " · " (layout::counted(*labels, layout::LABELS, language))
+                                " · " (layout::counted(station.transfers, ("picture", "个画面"), language)) (language.say(" on the way", "发送中"))
                             } @else {
                                 " · " (words::sentence(station.away_because.as_deref().unwrap_or("it has not answered yet")))
-                                " Check its power and its network."
+                                (language.say(" Check its power and its network.", " 请检查电源和网络。"))
                             }
-                            @if station.since.is_some() { " · since " (since) }
+                            @if station.since.is_some() { (language.say(" · since ", " · 自 ")) (since) }
                         }
                     }
                 }
-                @if self.stations.is_empty() { p.faint { "None is configured, so no label can be reached." } }
+                @if self.stations.is_empty() { p.faint { (language.say("None is configured, so no label can be reached.", "未配置基站，无法连接价签。")) } }
             }
         }
     }
@@ -348,19 +361,20 @@ impl Summary {
         if self.strangers.is_empty() {
             return html! {};
         }
+        let language = self.language;
         html! {
             details.strangers {
-                summary { (layout::counted(self.strangers_count, "label")) " heard that nobody registered" }
+                summary { (layout::counted(self.strangers_count, layout::LABELS, language)) (language.say(" heard that nobody registered", "未登记但已收到信号")) }
                 p {
-                    "They get nothing: they may be new, or a neighbour's. Register yours with "
-                    code { "POST /v1/stores/" (store) "/labels" } "."
+                    (language.say("They get nothing: they may be new, or a neighbour's. Yours are registered when they are bound: ", "未登记的价签不会更新：可能是新价签，也可能属于邻店。绑定时自动登记："))
+                    a href={ "/stores/" (store) "/bind" } { (language.say("Bind labels", "绑定价签")) }
                 }
                 ul {
                     @for Stranger { label, panel, station, heard } in &self.strangers {
-                        li { span.id { (label) } " · " (panel) " · heard by " (station) " · " (heard) }
+                        li { span.id { (label) } " · " (panel) " · " (station) " · " (heard) }
                     }
                     @if self.strangers_count > self.strangers.len() {
-                        li.faint { "and " (layout::number(self.strangers_count - self.strangers.len())) " more" }
+                        li.faint { (language.say("and ", "还有 ")) (layout::number(self.strangers_count - self.strangers.len())) (language.say(" more", " 张")) }
                     }
                 }
             }

@@ -24,12 +24,13 @@ const DAYS_MAX: u64 = 3_650;
 
 /// Every token.
 pub(super) async fn page(State(web): State<Arc<Web>>, frame: Frame) -> Markup {
-    tokens(&web, &frame, None, None)
+    tokens(&web, &frame, None, None).await
 }
 
-fn tokens(web: &Web, frame: &Frame, made: Option<&str>, problem: Option<&Problem>) -> Markup {
+async fn tokens(web: &Web, frame: &Frame, made: Option<&str>, problem: Option<&Problem>) -> Markup {
     let known: Vec<(TokenId, Token)> =
         web.accounts.read(|accounts| accounts.tokens().map(|(id, token)| (id.clone(), token.clone())).collect());
+    let zone = web.time_zone().await;
     let title = frame.say("API tokens", "API 令牌");
     let content = html! {
         h1 { (title) }
@@ -41,7 +42,7 @@ fn tokens(web: &Web, frame: &Frame, made: Option<&str>, problem: Option<&Problem
             }
         }
         section.people {
-            @for (id, token) in &known { (one(web, frame, id, token)) }
+            @for (id, token) in &known { (one(web, frame, (id, token), &zone)) }
             @if known.is_empty() { p.faint { (frame.say("There is no token.", "暂无令牌。")) } }
         }
         section.form {
@@ -58,9 +59,9 @@ fn tokens(web: &Web, frame: &Frame, made: Option<&str>, problem: Option<&Problem
     frame.page(title, Some(web.accounts.now()), &content)
 }
 
-fn one(web: &Web, frame: &Frame, id: &TokenId, token: &Token) -> Markup {
+fn one(web: &Web, frame: &Frame, (id, token): (&TokenId, &Token), zone: &TimeZone) -> Markup {
     let now = web.accounts.now();
-    let ago = |moment| layout::ago(moment, now, &TimeZone::UTC);
+    let ago = |moment| layout::ago(moment, now, zone, frame.language);
     html! {
         details {
             summary {
@@ -72,7 +73,7 @@ fn one(web: &Web, frame: &Frame, id: &TokenId, token: &Token) -> Markup {
                 dt { (frame.say("Last used", "最近使用")) } dd { (ago(token.used_at)) }
                 dt { (frame.say("Made", "创建时间")) } dd { (ago(Some(token.since))) @if let Some(by) = &token.by { " · " (by) } }
                 dt { (frame.say("Ends", "到期")) } dd {
-                    @if let Some(end) = token.expires_at { (crate::instant::rfc3339(end, &TimeZone::UTC)) } @else { (frame.say("never", "永不")) }
+                    @if let Some(end) = token.expires_at { (crate::instant::rfc3339(end, zone)) } @else { (frame.say("never", "永不")) }
                 }
             }
             form method="post" action={ "/tokens/" (id) "/revoke" } { button.danger { (frame.say("Revoke the token", "吊销令牌")) } }
@@ -90,8 +91,8 @@ pub(super) async fn create(State(web): State<Arc<Web>>, visitor: Visitor, frame:
         Ok::<_, Problem>(text)
     };
     match made.await {
-        Ok(made) => tokens(&web, &frame, Some(&made), None).into_response(),
-        Err(problem) => (problem.status, tokens(&web, &frame, None, Some(&problem))).into_response(),
+        Ok(made) => tokens(&web, &frame, Some(&made), None).await.into_response(),
+        Err(problem) => (problem.status, tokens(&web, &frame, None, Some(&problem)).await).into_response(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The dashboard as a person sees it: a headless Chromium opens the page of a running demonstration, sees every
-//! label, and sees a price arrive on a glass without touching anything.
+//! label, and sees a price arrive on a glass without touching anything; people log in, and bind labels by scanner.
+
+mod people;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -18,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Labels in the shop.
-const LABELS: usize = 6;
+pub(crate) const LABELS: usize = 6;
 
 /// What a page waits for at most: labels wake every 2 s, so this is many times what a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,8 +56,16 @@ const CHANGED: &str = "
     return cards.find((card) => window.before.get(card.id) !== card.dataset.digest)?.id.slice('label-'.length);
 ";
 
+/// What a page is seen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Screen {
+    Desktop,
+    /// So many CSS pixels wide.
+    Phone(u32),
+}
+
 /// `chromedriver` on a port of its own; it ends with this value.
-struct Chromedriver {
+pub(crate) struct Chromedriver {
     process: Child,
     port: u16,
     /// Kept open: a driver that cannot print ends.
@@ -63,7 +73,7 @@ struct Chromedriver {
 }
 
 impl Chromedriver {
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let mut command = Command::new("chromedriver");
         let command = command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().context("cannot start `chromedriver`; `tests/run` installs it")?;
@@ -79,7 +89,15 @@ impl Chromedriver {
     }
 
     async fn browser(&self, profile: &Path) -> WebDriverResult<WebDriver> {
+        self.browser_on(profile, Screen::Desktop).await
+    }
+
+    pub(crate) async fn browser_on(&self, profile: &Path, screen: Screen) -> WebDriverResult<WebDriver> {
         let mut wanted = DesiredCapabilities::chrome();
+        if let Screen::Phone(width) = screen {
+            let metrics = serde_json::json!({"width": width, "height": 740, "pixelRatio": 2, "touch": true});
+            wanted.add_experimental_option("mobileEmulation", serde_json::json!({ "deviceMetrics": metrics }))?;
+        }
         for flag in CHROMIUM_FLAGS {
             wanted.add_arg(flag)?;
         }
@@ -104,7 +122,7 @@ fn port(line: &str) -> Option<u16> {
 }
 
 /// Runs a shop of six labels, in which a price changes each second, for as long as `visit` takes.
-async fn with_demo<V>(visit: impl FnOnce(String) -> V) -> anyhow::Result<()>
+pub(crate) async fn with_demo<V>(visit: impl FnOnce(String) -> V) -> anyhow::Result<()>
 where
     V: Future<Output = anyhow::Result<()>>,
 {
@@ -137,7 +155,7 @@ where
 }
 
 /// What the lines of script return of the page, once that is anything; looked at every 50 ms for [`PATIENCE`].
-async fn until<T: DeserializeOwned>(browser: &WebDriver, lines: &str) -> anyhow::Result<T> {
+pub(crate) async fn until<T: DeserializeOwned>(browser: &WebDriver, lines: &str) -> anyhow::Result<T> {
     let script = format!(
         "const done = arguments[0];
          const look = () => {{ {lines} }};
