@@ -3,6 +3,7 @@
 
 mod catalog;
 mod check;
+mod costs;
 #[cfg(feature = "simulator")]
 mod demo;
 mod journal;

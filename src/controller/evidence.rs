@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use gondola_drivers::head::{HeadEvent, Outcome};
-use gondola_protocol::message::{CheckIn, Lane, Reason, Status, Welcome};
+use gondola_drivers::head::{HeadEvent, Outcome, Telemetry};
+use gondola_protocol::message::{Lane, Reason, Status, Welcome};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumber};
 
 use super::message::Notice;
 use super::{Booking, Controller};
 use crate::fleet::choice::FAILURES_MAX;
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
-use crate::fleet::{News, SeenLabel};
+use crate::fleet::{News, SeenLabel, Shows};
 use crate::journal::entry::{Entry, Shown};
 use crate::template::RenderKey;
 
@@ -36,7 +36,11 @@ impl Controller {
             HeadEvent::Up(welcome) => self.station_up(now, &station, &welcome),
             HeadEvent::Down(reason) => self.station_down(now, &station, reason.to_string()),
             HeadEvent::Room(_) | HeadEvent::Keeps { .. } | HeadEvent::Firmware(..) | HeadEvent::Clock(_) => {}
-            HeadEvent::CheckIn(check_in) => self.handle_check_in(now, &station, &check_in),
+            HeadEvent::CheckIn(check_in) => {
+                let shows = Shows { edition: check_in.edition, digest: check_in.digest };
+                self.handle_word(now, &station, &Telemetry::from(&check_in), Some(shows));
+            }
+            HeadEvent::Heard(said) => self.handle_word(now, &station, &said, None),
             HeadEvent::Present(label) => self.handle_presence(now, &station, label),
             HeadEvent::Outcome { number, outcome } => self.handle_outcome(now, number, outcome),
             HeadEvent::Dropped(dropped) => self.notice(Notice::Dropped { station, reason: dropped.to_string() }),
@@ -84,48 +88,53 @@ impl Controller {
         }
     }
 
-    pub(super) fn handle_check_in(&mut self, now: Moment, station: &StationId, check_in: &CheckIn) {
-        let Some(label) = self.fleet.label_mut(check_in.label) else {
-            self.note_unregistered(now, station, check_in);
+    /// A label said how it is and, if its hardware can, what it shows.
+    pub(super) fn handle_word(&mut self, now: Moment, station: &StationId, said: &Telemetry, shows: Option<Shows>) {
+        let seen = SeenLabel { said: said.clone(), shows, station: station.clone(), at: now };
+        let Some(label) = self.fleet.label_mut(said.label) else {
+            self.note_unregistered(seen);
             return;
         };
         label.last_check_in = Some(now);
-        label.last_word = Some(SeenLabel { check_in: check_in.clone(), station: station.clone(), at: now });
+        label.last_word = Some(seen);
         let failures = label.heard_by.get(station).map_or(0, |heard| heard.failures);
-        label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: check_in.rssi_dbm, failures });
-        label.battery_mv = Some(check_in.battery_mv);
-        label.temperature_c = Some(check_in.temperature_c);
-        label.firmware = Some(check_in.firmware);
-        label.edition_last = label.edition_last.max(check_in.edition);
+        label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: said.rssi_dbm, failures });
+        label.battery_mv = Some(said.battery_mv);
+        label.temperature_c = Some(said.temperature_c);
+        label.firmware = Some(said.firmware);
         if matches!(label.cool_down, Some(CoolDown::Silence(_))) {
             label.cool_down = None;
         }
         let panel = label.panel;
-        self.handle_proof(now, check_in);
-        if panel != check_in.panel {
-            let (says, registered) = (check_in.panel, panel);
-            let fault = format!("it says that its panel is {says}, but it is registered with {registered}");
-            self.set_fault(check_in.label, fault);
+        match shows {
+            Some(shows) => self.handle_proof(now, said, shows),
+            None if said.reason == Reason::Boot => self.forget_proof(said.label),
+            None => {}
         }
-        self.look_again(check_in.label, Lane::Routine);
-        self.changed.insert(check_in.label);
+        if panel != said.panel {
+            let (says, registered) = (said.panel, panel);
+            let fault = format!("it says that its panel is {says}, but it is registered with {registered}");
+            self.set_fault(said.label, fault);
+        }
+        self.look_again(said.label, Lane::Routine);
+        self.changed.insert(said.label);
     }
 
-    fn note_unregistered(&mut self, now: Moment, station: &StationId, check_in: &CheckIn) {
-        let (label, panel) = (check_in.label, check_in.panel);
-        let seen = SeenLabel { check_in: check_in.clone(), station: station.clone(), at: now };
+    fn note_unregistered(&mut self, seen: SeenLabel) {
+        let (label, panel, station) = (seen.said.label, seen.said.panel, seen.station.clone());
         if self.fleet.note_seen(label, seen) == News::First {
-            self.notice(Notice::UnregisteredLabel { label, panel, station: station.clone() });
+            self.notice(Notice::UnregisteredLabel { label, panel, station });
         }
     }
 
     /// A label said what it shows. That is a proof; everything else is hearsay.
-    fn handle_proof(&mut self, now: Moment, check_in: &CheckIn) {
-        let Some(label) = self.fleet.label_mut(check_in.label) else { return };
-        let (digest, edition) = (check_in.digest, check_in.edition);
+    fn handle_proof(&mut self, now: Moment, said: &Telemetry, shows: Shows) {
+        let (id, Shows { digest, edition }) = (said.label, shows);
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        label.edition_last = label.edition_last.max(edition);
         let told = label.reported.as_ref().is_some_and(|told| (told.digest, told.edition) == (digest, edition));
         let content = label.content_of(digest);
-        if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, check_in))
+        if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, edition, said.reason))
             && edition >= unproven.edition
         {
             // It shows what it takes.
@@ -136,12 +145,19 @@ impl Controller {
             label.displayed_at = Some(now);
             label.reported = Some(Reported { digest, edition, since: now, content: content.clone() });
             let (key, shown) = content.map_or((None, Vec::new()), |content| (Some(content.key), content.shown));
-            self.append(vec![Entry::Proof { label: check_in.label, digest, edition, key, shown }]);
+            self.append(vec![Entry::Proof { label: id, digest, edition, key, shown }]);
         }
-        if let Some(label) = self.fleet.label_mut(check_in.label) {
+        if let Some(label) = self.fleet.label_mut(id) {
             label.resend.take_if(|resend| edition >= *resend);
         }
-        self.raise_edition(now, check_in.label);
+        self.raise_edition(now, id);
+    }
+
+    /// A label that cannot say what it shows has started anew: it may show anything.
+    fn forget_proof(&mut self, id: LabelId) {
+        if let Some(label) = self.fleet.label_mut(id) {
+            (label.reported, label.unproven) = (None, None);
+        }
     }
 
     /// A label that shows another picture with an edition at or above the desired one would refuse the
@@ -182,6 +198,10 @@ impl Controller {
             Outcome::Status(Status::Delivered) => {
                 label.acknowledged_at = Some(now);
                 label.doubt(sent, Doubt::Delivered, now + PROOF_WAIT);
+            }
+            Outcome::Taken { proof_by } => {
+                label.acknowledged_at = Some(now);
+                label.doubt(sent, Doubt::Delivered, proof_by);
             }
             // The label may have taken it just before the base station went away, or take it still.
             Outcome::Lost => label.doubt(sent, Doubt::Lost, now + SILENCE_WAIT),
@@ -283,7 +303,7 @@ impl Heard {
     /// What a station owes to its labels is that they get what it was given; what they refuse is not its fault.
     fn count(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Status(Status::Delivered | Status::Staged) => self.failures = 0,
+            Outcome::Taken { .. } | Outcome::Status(Status::Delivered | Status::Staged) => self.failures = 0,
             Outcome::Lost | Outcome::Status(Status::NoRoom | Status::Expired) => {
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
             }
@@ -295,7 +315,7 @@ impl Heard {
 impl Unproven {
     /// Whether the label's word ends the doubt. As long as a refresh may take, an older picture on the glass
     /// says nothing about the next one, unless the label has forgotten that since.
-    fn is_settled_by(&self, now: Moment, check_in: &CheckIn) -> bool {
-        check_in.edition >= self.edition || check_in.reason == Reason::Boot || self.until <= now
+    fn is_settled_by(&self, now: Moment, edition: Edition, reason: Reason) -> bool {
+        edition >= self.edition || reason == Reason::Boot || self.until <= now
     }
 }

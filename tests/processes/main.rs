@@ -14,6 +14,7 @@ mod glass;
 mod journal;
 mod outage;
 mod process;
+mod radio;
 mod shop;
 mod stop;
 mod tls;
