@@ -1,9 +1,10 @@
 //! The configuration file: typed, closed against unknown keys, and reporting every problem at once.
 //! It is passed as an argument and never global.
 
+mod radio;
 mod reload;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::currency::Currency;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
+pub use radio::{LabelTypeConfig, PackingConfig};
 pub use reload::{ReloadConfig, SourceUrl};
 
 /// Problems that are reported at once; a file with more of them is read again after these are mended.
@@ -229,6 +231,12 @@ pub struct StationConfig {
     /// A file with the station's key, 64 hexadecimal digits. With one, only the station that has it is driven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// The channel of a radio of OpenEPaperLink: 11, 15, 20 or 25.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u8>,
+    /// Types of labels of OpenEPaperLink that we do not know, or know otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label_types: Vec<LabelTypeConfig>,
 }
 
 /// Driver families.
@@ -237,7 +245,7 @@ pub struct StationConfig {
 pub enum Driver {
     /// Our reference protocol.
     Shelflink,
-    /// Not built yet.
+    /// A radio of OpenEPaperLink on a serial line.
     Openepaperlink,
 }
 
@@ -405,13 +413,24 @@ impl StoreConfig {
             }
             station.check(&format!("base station `{}`", station.id), problems);
         }
+        let mut channels = BTreeMap::new();
+        for station in &self.base_station {
+            let Some(channel) = station.radio_channel() else { continue };
+            if let Some(other) = channels.insert(channel, &station.id) {
+                problems.push(format!(
+                    "store `{id}`: base stations `{other}` and `{}` share channel {channel}; give each its own of 11, \
+                     15, 20 and 25",
+                    station.id
+                ));
+            }
+        }
     }
 }
 
 impl StationConfig {
     fn check(&self, name: &str, problems: &mut Vec<String>) {
         let Transport { tcp, listen, serial, baud, mqtt, .. } = &self.transport;
-        not_built(&format!("{name}: driver `openepaperlink`"), self.driver == Driver::Openepaperlink, problems);
+        self.check_radio(name, problems);
         let ways = [tcp, listen, serial, mqtt].into_iter().flatten().count();
         if ways != 1 {
             problems
@@ -455,12 +474,6 @@ impl Transport {
         if (certificate || key) && self.listen.is_none() {
             problems.push(format!("{name}: certificate_file and private_key_file are for `listen`; remove them"));
         }
-    }
-}
-
-fn not_built(what: &str, is_used: bool, problems: &mut Vec<String>) {
-    if is_used {
-        problems.push(format!("{what} is not built in this version; remove it"));
     }
 }
 
@@ -555,7 +568,7 @@ transport = { tcp = "127.0.0.1:7001" }
         );
         check(
             |good| good.replace("shelflink", "openepaperlink"),
-            &["base station `front`: driver `openepaperlink` is not built in this version; remove it"],
+            &["base station `front`: a radio of openepaperlink is driven through `serial`"],
         );
         check(
             |good| good.replace("Asia/Shanghai", "Asia/Hangzhou"),

@@ -55,7 +55,8 @@
 //!
 //! Beside this crate: `gondola-protocol` (wire types of shelflink and the values that both ends share: no I/O,
 //! no clock), `gondola-drivers` (the controller's end: link, session, batches and encoders, pure, and the task
-//! that owns a station), `gondola-simulator` (labels, stations and radio as an independent reading of the
+//! that owns a station; the same for radios of OpenEPaperLink, whose labels prove a picture only when they are asked
+//! again), `gondola-simulator` (labels, stations and radio as an independent reading of the
 //! protocol; it sees neither drivers nor controller).
 //!
 //! # What holds everywhere

@@ -75,6 +75,28 @@ fn what_ships_is_clean_for_every_template_panel_and_product() {
 }
 
 #[test]
+fn what_a_template_costs_on_a_type_of_label_is_said() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("label-templates");
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = directory.path().join("one.ndjson");
+    let header = r#"{"snapshot":{"facet":"base","generation":1}}"#;
+    fs::write(&catalog, format!("{header}\n{PRODUCT}\n{{\"end\":{{\"count\":1}}}}\n")).unwrap();
+    let (_, said) = checked(&shipped, &catalog, &["--costs"]);
+    let report: serde_json::Value = serde_json::from_str(said.trim()).unwrap();
+    let costs = report["costs"].as_array().unwrap();
+    let line = |kind: &str| {
+        let of = |cost: &&serde_json::Value| cost["label_type"] == kind && cost["template"] == "standard";
+        costs.iter().find(of).unwrap_or_else(|| panic!("{kind} is not in {costs:?}"))
+    };
+    let (small, large) = (line("33"), line("36"));
+    assert_eq!((&small["panel"], &small["blocks"]["max"]), (&"bwr-384x168".into(), &1.into()));
+    assert!((100..4_096).contains(&small["bytes"]["max"].as_u64().unwrap()), "{small}");
+    assert!(large["bytes"]["max"].as_u64() > small["bytes"]["max"].as_u64(), "{large}");
+    let (_, said) = checked(&shipped, &catalog, &[]);
+    assert!(!said.contains("\"costs\""), "{said}");
+}
+
+#[test]
 fn mistakes_of_writing_are_found_with_their_place() {
     check_template("<blink/>", "tag.xml:2:1: unknown element `blink`");
     check_template("<rule colour=\"red\"/>", "tag.xml:2:7: unknown attribute `colour` of `rule`");

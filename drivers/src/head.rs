@@ -12,10 +12,10 @@ use bytes::Bytes;
 use gondola_protocol::auth::StationKey;
 use gondola_protocol::frame::{FrameDecoder, FrameError};
 use gondola_protocol::message::{
-    Action, CheckIn, Encoding, Firmware, Frame, Lane, MessageError, Report, Slot, Staged, Status, Transfer, Uplink,
-    VERSION_MAX, Welcome,
+    Action, CheckIn, Encoding, Firmware, Frame, Lane, MessageError, Reason, Report, Slot, Staged, Status, Transfer,
+    Uplink, VERSION_MAX, Welcome,
 };
-use gondola_protocol::{Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
+use gondola_protocol::{Edition, LabelId, Millivolts, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
 
 pub use crate::clock::ClockReport;
 use crate::encode::{self, Packed};
@@ -123,12 +123,46 @@ pub enum Outcome {
     Status(Status),
     /// The session ended before the station said: the label may or may not have it.
     Lost,
+    /// The label says that it has it, which this hardware must be asked for again before it is a proof.
+    Taken {
+        /// When the proof, a check-in with the picture's digest, should have come.
+        proof_by: Moment,
+    },
+}
+
+/// What a label says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Who reports.
+    pub label: LabelId,
+    /// Its display.
+    pub panel: Panel,
+    /// Why.
+    pub reason: Reason,
+    /// Battery voltage.
+    pub battery_mv: Millivolts,
+    /// Signal strength in dBm.
+    pub rssi_dbm: i8,
+    /// Quality of the link, 0 to 255, where it is measured.
+    pub lqi: Option<u8>,
+    /// Temperature at the label in degrees Celsius.
+    pub temperature_c: i8,
+    /// Firmware version as the vendor counts it.
+    pub firmware: u16,
+}
+
+impl From<&CheckIn> for Telemetry {
+    fn from(check_in: &CheckIn) -> Self {
+        let CheckIn { label, panel, reason, battery_mv, rssi_dbm, temperature_c, firmware, .. } = *check_in;
+        Self { label, panel, reason, battery_mv, rssi_dbm, lqi: None, temperature_c, firmware }
+    }
 }
 
 /// What a head tells its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeadEvent {
-    /// The session is open.
+    /// The session is open. A station without sessions of shelflink has no welcome: what its head can take stands in its
+    /// place.
     Up(Welcome),
     /// The session is over; an [`Outcome::Lost`] per picture in flight came before.
     Down(DownReason),
@@ -152,6 +186,8 @@ pub enum HeadEvent {
         /// Pictures sent ahead, by slot.
         slots: Vec<Slot>,
     },
+    /// A label reported, and cannot say what it shows.
+    Heard(Telemetry),
     /// A label was heard and had nothing new to say.
     Present(LabelId),
     /// What a label's firmware calls itself.
@@ -187,6 +223,14 @@ pub enum Dropped {
     /// A status that does not belong to a picture in flight.
     #[error("status dropped: transfer {0} is not in flight; did the station report it twice?")]
     Unawaited(TransferNumber),
+    /// A label of OpenEPaperLink of a type that nobody has described.
+    #[error("label {label} is of type {label_type:02X}, which is not known; describe it in the configuration")]
+    LabelType {
+        /// Which label.
+        label: LabelId,
+        /// Its type.
+        label_type: u8,
+    },
     /// A picture that the station can never take.
     #[error("picture for label {label} dropped: it has {bytes} bytes, the station takes {bytes_max} at once")]
     Oversize {

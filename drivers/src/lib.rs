@@ -1,6 +1,7 @@
-//! Drivers for electronic shelf label base stations: the controller's side of shelflink.
+//! Drivers for electronic shelf label base stations: the controller's side of shelflink, our reference protocol, and of
+//! OpenEPaperLink's radios.
 //!
-//! The protocol is specified in `protocol/README.md`. Pure state machines take `now` and bytes and give
+//! Shelflink is specified in `protocol/README.md`. Pure state machines take `now` and bytes and give
 //! bytes, events and time-outs; one shell moves them over a socket.
 //!
 //! | module | what it holds |
@@ -11,20 +12,25 @@
 //! | [`batch`] | pictures collected into messages |
 //! | [`clock`] | how fast a station's clock runs |
 //! | [`encode`] | pictures packed for the radio |
+//! | [`openepaperlink`] | the same for radios and labels of OpenEPaperLink |
+//! | [`family`] | the two behind one face |
 //! | [`station`] | shell: the task that owns one station |
 //! | [`transport`] | shell: the ways to a station |
 
 pub mod batch;
 pub mod clock;
 pub mod encode;
+pub mod family;
 pub mod head;
 pub mod link;
+pub mod openepaperlink;
 mod reconnect;
 pub mod session;
 pub mod station;
 pub mod transport;
 
-pub use head::{Ahead, Counters, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
+pub use family::DriverOptions;
+pub use head::{Ahead, Counters, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room, Telemetry};
 pub use session::DownReason;
 pub use station::{Outage, StationHandle, StationOptions, StationOrder, spawn};
 pub use transport::Transport;

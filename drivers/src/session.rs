@@ -58,6 +58,15 @@ pub enum DownReason {
     /// The station turned us away.
     #[error("the station refuses the session: {}", refusal_text(*.0))]
     Refused(Refusal),
+    /// A radio of OpenEPaperLink answered at no speed.
+    #[error("{questions} questions sent at two speeds, and none was answered")]
+    NoAnswer {
+        /// Questions that were sent.
+        questions: u32,
+    },
+    /// A radio of OpenEPaperLink cannot use the channel.
+    #[error("the radio refuses channel {0}")]
+    Channel(u8),
     /// What answers is not the station whose key we hold.
     #[error("what answers cannot prove that it has the station's key")]
     Forged,
@@ -80,6 +89,10 @@ impl DownReason {
             Self::NoConnection(_) => "is the station switched on, and are address and port right?",
             Self::Disconnected => "was the station restarted, or does another controller drive it?",
             Self::NoWelcome { .. } => "is it a shelflink station, and does another program use the port?",
+            Self::NoAnswer { .. } => {
+                "is it the radio's serial port, are RX and TX crossed, and does another program use the port?"
+            }
+            Self::Channel(_) => "choose 11, 15, 20 or 25",
             Self::Silent(_) | Self::GaveUp { .. } => "has the station power, and is the network in between up?",
             Self::WrongStation { .. } => "are the addresses of two stations exchanged in the configuration?",
             Self::Version { .. } | Self::Refused(Refusal::Version) => "update the station's firmware",

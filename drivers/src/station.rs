@@ -3,6 +3,7 @@
 //!
 //! It decides nothing about frames, pictures or labels.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem::{Discriminant, discriminant};
 use std::ops::ControlFlow;
@@ -18,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::head::{Ahead, Counters, Head, HeadEvent, HeadOptions, Outcome, Picture};
+use crate::family::{DriverOptions, FamilyHead};
+use crate::head::{Ahead, Counters, HeadEvent, Outcome, Picture};
 use crate::reconnect;
 use crate::session::DownReason;
-use crate::transport::{Stream, Transport};
+use crate::transport::{LineSpeed, Stream, Transport};
 
 /// Orders that wait for a station's task: more than a station typically holds transfers, and a few
 /// megabytes of planes at most.
@@ -44,8 +46,8 @@ pub struct StationOptions {
     pub id: StationId,
     /// How it is reached.
     pub transport: Transport,
-    /// How its head behaves.
-    pub head: HeadOptions,
+    /// What it speaks, and how its head behaves.
+    pub head: DriverOptions,
 }
 
 /// What a station is asked to do.
@@ -110,10 +112,11 @@ impl Outage {
 
 const fn headline(reason: &DownReason) -> &'static str {
     match reason {
-        DownReason::NoConnection(_) | DownReason::NoWelcome { .. } => "did not answer",
+        DownReason::NoConnection(_) | DownReason::NoWelcome { .. } | DownReason::NoAnswer { .. } => "did not answer",
         DownReason::Disconnected => "was lost",
         DownReason::Silent(_) | DownReason::GaveUp { .. } => "fell silent",
         DownReason::WrongStation { .. } | DownReason::Forged => "was not found",
+        DownReason::Channel(_) => "cannot be used",
         DownReason::Refused(_) => "turned us away",
         DownReason::Version { .. } => "does not speak our version of shelflink",
     }
@@ -122,7 +125,8 @@ const fn headline(reason: &DownReason) -> &'static str {
 /// Starts the task that owns one station, until `shutdown`.
 ///
 /// It sends every event of its head, and a `Down` with [`DownReason::NoConnection`] for each attempt to
-/// connect that failed. It waits for room in `events`, which holds the station back, not the receiver.
+/// connect that failed. It waits for room in `events`, which holds the station back, not the receiver; a radio that
+/// cannot be held back is served meanwhile.
 /// It logs each outage once for each kind of reason; the receiver need not.
 ///
 /// After `shutdown` no event follows and no order is taken: pictures in flight have no outcome.
@@ -136,7 +140,9 @@ pub fn spawn(
     let (orders, inbox) = mpsc::channel(ORDERS_MAX);
     let (publish, counters) = watch::channel(Counters::default());
     let owner = Owner {
-        head: Head::new(options.id.clone(), options.head),
+        head: FamilyHead::new(options.id.clone(), options.head),
+        speed: LineSpeed::default(),
+        untold: VecDeque::new(),
         transport_name: options.transport.to_string(),
         transport: Some(options.transport),
         id: options.id,
@@ -161,7 +167,10 @@ struct Owner<C> {
     transport: Option<Transport>,
     transport_name: String,
     tasks: TaskTracker,
-    head: Head,
+    head: FamilyHead,
+    speed: LineSpeed,
+    /// Events that wait for room at the receiver: as many as the head's family allows, and those of one more call.
+    untold: VecDeque<HeadEvent>,
     clock: C,
     shutdown: CancellationToken,
     orders: mpsc::Receiver<StationOrder>,
@@ -197,8 +206,9 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
 
     /// Makes one attempt to connect.
     async fn connect(&mut self) -> ControlFlow<(), io::Result<Stream>> {
-        let (mut transport, tasks) = (self.transport.take().expect("it is put back below"), self.tasks.clone());
-        let stream = self.meanwhile(transport.connect(&tasks)).await;
+        let mut transport = self.transport.take().expect("it is put back below");
+        let (tasks, speed) = (self.tasks.clone(), self.speed.clone());
+        let stream = self.meanwhile(transport.connect(&tasks, &speed)).await;
         self.transport = Some(transport);
         stream
     }
@@ -214,7 +224,10 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 // Pinned outside the loop: another arm leaves it where it was.
                 output = &mut work => return ControlFlow::Continue(output),
                 // Cancel-safe: an order is taken only when this arm wins.
-                Some(order) = self.orders.recv() => self.take(order).await?,
+                Some(order) = self.orders.recv() => {
+                    self.take(order);
+                    self.forward().await?;
+                }
             }
         }
     }
@@ -239,7 +252,10 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     async fn converse(&mut self, wire: &mut Wire) -> ControlFlow<()> {
         let mut last = self.now();
         loop {
-            self.forward().await?;
+            self.collect()?;
+            if let Some(baud) = self.head.baud() {
+                self.speed.set(baud);
+            }
             let now = self.now();
             if now < last {
                 info!(station = %self.id, "the clock was set back: the session begins anew");
@@ -253,6 +269,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 self.make_ready(&mut wire.sending);
             }
             let wake = self.head.poll_timeout().map(|at| at.since(now));
+            let may_go_on = self.untold.len() < self.head.events_held_max();
             tokio::select! {
                 biased;
                 // Cancel-safe: it only reads the token.
@@ -264,10 +281,13 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 written = wire.stream.1.write_buf(&mut wire.sending), if !wire.sending.is_empty() => {
                     if ended(&self.id, written) { return ControlFlow::Continue(()) }
                 }
+                // Cancel-safe: it takes nothing; what there is room for is sent at the loop's beginning. A receiver
+                // that is gone is found out there, too.
+                () = room(&self.events), if !self.untold.is_empty() => {}
                 // Cancel-safe: an order is taken only when this arm wins.
-                Some(order) = self.orders.recv() => self.take(order).await?,
+                Some(order) = self.orders.recv(), if may_go_on => self.take(order),
                 // Cancel-safe: `read_buf` has read nothing when another arm wins.
-                read = wire.stream.0.read_buf(&mut wire.received) => {
+                read = wire.stream.0.read_buf(&mut wire.received), if may_go_on => {
                     if ended(&self.id, read) { return ControlFlow::Continue(()) }
                     self.head.handle_bytes(self.now(), &wire.received);
                     wire.received.clear();
@@ -298,38 +318,65 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
         }
     }
 
-    async fn take(&mut self, order: StationOrder) -> ControlFlow<()> {
+    fn take(&mut self, order: StationOrder) {
         let now = self.now();
+        let mut outcome = Outcome::Lost;
         let unsent = match order {
             StationOrder::Cancel(number) => {
                 self.head.cancel(now, number);
                 Vec::new()
             }
             StationOrder::Submit(picture) => number_of(self.head.submit(now, picture)),
-            StationOrder::Stage(picture, ahead) => number_of(self.head.stage(now, picture, ahead)),
+            StationOrder::Stage(picture, ahead) => {
+                let number = picture.number;
+                let refused = self.head.stage(now, picture, ahead).err();
+                outcome = refused.unwrap_or(outcome);
+                refused.map(|_| number).into_iter().collect()
+            }
             StationOrder::Command(action, lane, labels) => {
                 let refused = self.head.command(now, action, lane, labels).err().unwrap_or_default();
                 refused.into_iter().map(|(number, _)| number).collect()
             }
         };
-        for number in unsent {
-            self.tell(HeadEvent::Outcome { number, outcome: Outcome::Lost }).await?;
-        }
-        ControlFlow::Continue(())
+        self.untold.extend(unsent.into_iter().map(|number| HeadEvent::Outcome { number, outcome }));
     }
 
-    /// Sends on what the head has to tell.
-    async fn forward(&mut self) -> ControlFlow<()> {
+    /// Takes what the head has to tell, and sends on what there is room for.
+    fn collect(&mut self) -> ControlFlow<()> {
         while let Some(event) = self.head.poll_event() {
-            self.tell(event).await?;
+            self.log(&event);
+            self.untold.push_back(event);
+        }
+        while !self.untold.is_empty() {
+            match self.events.try_reserve() {
+                Ok(permit) => {
+                    let event = self.untold.pop_front().expect("it is not empty");
+                    permit.send((self.id.clone(), event));
+                }
+                Err(mpsc::error::TrySendError::Full(())) => break,
+                Err(mpsc::error::TrySendError::Closed(())) => return ControlFlow::Break(()),
+            }
         }
         let counters = self.head.counters();
         self.counters.send_if_modified(|last| std::mem::replace(last, counters) != counters);
         ControlFlow::Continue(())
     }
 
+    /// Sends on everything that there is to tell.
+    async fn forward(&mut self) -> ControlFlow<()> {
+        self.collect()?;
+        while let Some(event) = self.untold.pop_front() {
+            self.send(event).await?;
+        }
+        ControlFlow::Continue(())
+    }
+
     async fn tell(&mut self, event: HeadEvent) -> ControlFlow<()> {
         self.log(&event);
+        self.send(event).await
+    }
+
+    async fn send(&self, event: HeadEvent) -> ControlFlow<()> {
         tokio::select! {
             biased;
             // Cancel-safe: it only reads the token.
@@ -367,6 +414,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
             HeadEvent::Room(_)
             | HeadEvent::Packed { .. }
             | HeadEvent::CheckIn(_)
+            | HeadEvent::Heard(_)
             | HeadEvent::Keeps { .. }
             | HeadEvent::Present(_)
             | HeadEvent::Firmware(..)
@@ -390,6 +438,11 @@ impl Wire {
     fn new(stream: Stream) -> Self {
         Self { stream: tokio::io::split(stream), received: BytesMut::with_capacity(READ_MAX), sending: BytesMut::new() }
     }
+}
+
+/// Waits until a receiver has room, or is gone.
+async fn room<T>(events: &mpsc::Sender<T>) {
+    drop(events.reserve().await);
 }
 
 /// The number of a picture that was handed back.

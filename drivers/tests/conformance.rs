@@ -140,7 +140,7 @@ impl Stage {
             (None, None) => memory(&handle, &tracker),
         };
         let head = HeadOptions { key: shop.our_key.map(key), ..HeadOptions::default() };
-        let options = StationOptions { id: front(), transport, head };
+        let options = StationOptions { id: front(), transport, head: head.into() };
         let (sender, events) = mpsc::channel(16);
         let station = spawn(options, &tracker, shutdown.clone(), clock(), sender);
         Self { shop: handle, station, events, tracker, shutdown, _dir: dir, _broker: broker }

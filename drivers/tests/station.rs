@@ -42,7 +42,7 @@ impl Stage {
         let (sender, events) = mpsc::channel(16);
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let transport = Transport::Tcp(address.clone());
-        let options = StationOptions { id: "front".parse().unwrap(), transport, head };
+        let options = StationOptions { id: "front".parse().unwrap(), transport, head: head.into() };
         let handle = spawn(options, &tracker, shutdown.clone(), clock(), sender);
         Self { listener, address, handle, events, tracker, shutdown }
     }
@@ -173,7 +173,7 @@ async fn a_port_that_nobody_listens_on_is_an_event() {
     let (sender, mut events) = mpsc::channel(16);
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let transport = Transport::Tcp(free.to_string());
-    let options = StationOptions { id: "front".parse().unwrap(), transport, head: HeadOptions::default() };
+    let options = StationOptions { id: "front".parse().unwrap(), transport, head: HeadOptions::default().into() };
     let _handle = spawn(options, &tracker, shutdown.clone(), clock(), sender);
     let (_, event) = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     assert!(

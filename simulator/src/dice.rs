@@ -25,6 +25,11 @@ impl Dice {
         Self::keyed(seed, *b"station ", hash(station))
     }
 
+    /// Of a radio and its labels.
+    pub(crate) fn of_site(seed: u64) -> Self {
+        Self::keyed(seed, *b"site    ", 0)
+    }
+
     /// Of a station's crystal, and of the nonces that it makes.
     pub(crate) fn of_crystal(seed: u64, station: &StationId) -> Self {
         Self::keyed(seed, *b"crystal ", hash(station))

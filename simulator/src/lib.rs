@@ -12,6 +12,7 @@
 //! | [`screen`] | what a glass shows, as a PNG |
 //! | [`decode`] | the label's decoders |
 //! | [`faults`] | what can be wrong with a label |
+//! | [`openepaperlink`] | a radio and labels of that hardware |
 //!
 //! Invariants that say what is absent: no clock, socket, thread or random source outside [`serve`]; no
 //! hash map whose order could leak; no platform mathematics. One seed and the same inputs at the same
@@ -24,6 +25,7 @@ pub mod decode;
 mod dice;
 pub mod faults;
 mod label;
+pub mod openepaperlink;
 mod radio;
 pub mod screen;
 pub mod serve;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use gondola_protocol::{Moment, Panel};
 use serde_json::json;
 
+use super::costs::{self, Costs};
 use super::{Ended, UsageError};
 use crate::catalog::settings::Settings;
 use crate::catalog::snapshot::{self, Snapshot};
@@ -52,6 +53,10 @@ pub(super) struct Check {
     /// The instant to draw for (RFC 3339 with offset), instead of now.
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
+    /// Say what each template costs on labels of OpenEPaperLink, in bytes and blocks, by type; needs a catalog. So it is
+    /// said by itself when the configuration has radios for them.
+    #[arg(long, requires = "catalog")]
+    costs: bool,
 }
 
 /// What was found, by its sentence, with the places where it is true.
@@ -71,6 +76,8 @@ impl Check {
         for lint in templates.lints() {
             find(&mut findings, lint, "");
         }
+        let types = costs::label_types(config.as_ref(), self.costs)?;
+        let mut costs = Costs::new(types);
         let mut pictures = 0;
         if let Some(file) = &self.catalog {
             let bytes = super::read_file(file)?;
@@ -80,6 +87,7 @@ impl Check {
                     snapshot.map_err(|error| UsageError::File { file: file.clone(), source: error.into() })?;
                 let catalog = filled(snapshot, settings, now, &mut findings);
                 pictures += check_catalog(&catalog, &store, &templates, now, &mut findings)?;
+                costs.add(&catalog, &store, &templates, now)?;
             }
         }
         let listed = findings.iter().map(|(finding, places)| {
@@ -88,7 +96,11 @@ impl Check {
         });
         let listed: Vec<_> = listed.collect();
         let names: Vec<&str> = templates.names().collect();
-        super::print_json(&json!({ "templates": names, "pictures": pictures, "findings": listed }))?;
+        let mut report = json!({ "templates": names, "pictures": pictures, "findings": listed });
+        if let Some(costs) = costs.report() {
+            report["costs"] = costs;
+        }
+        super::print_json(&report)?;
         Ok(if findings.is_empty() { Ended::Done } else { Ended::Findings })
     }
 }

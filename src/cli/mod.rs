@@ -5,6 +5,7 @@ mod accounts;
 mod backup;
 mod catalog;
 mod check;
+mod costs;
 #[cfg(feature = "simulator")]
 mod demo;
 mod journal;

@@ -84,6 +84,7 @@ impl Controller {
         let Some(label) = self.fleet.label_mut(id) else { return };
         let status = match outcome {
             Outcome::Status(status) => Some(status),
+            Outcome::Taken { .. } => Some(Status::Delivered),
             Outcome::Lost => None,
         };
         if action == (Action::Drop { slot: SLOT }) {

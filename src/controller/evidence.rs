@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gondola_drivers::head::{HeadEvent, Outcome};
-use gondola_protocol::message::{Action, CheckIn, Firmware, Lane, Reason, Slot, Status, Welcome};
+use gondola_drivers::head::{HeadEvent, Outcome, Telemetry};
+use gondola_protocol::message::{Action, Firmware, Lane, Reason, Slot, Status, Welcome};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumber};
 
 use super::message::Notice;
@@ -12,7 +12,7 @@ use crate::alert::Rule;
 use crate::fleet::ahead::{Kept, SLOT};
 use crate::fleet::choice::FAILURES_MAX;
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
-use crate::fleet::{News, SeenLabel};
+use crate::fleet::{News, SeenLabel, Shows};
 use crate::journal::entry::{CONFIRMED_MAX, Confirmed, Entry, Shown};
 use crate::template::RenderKey;
 
@@ -67,7 +67,11 @@ impl Controller {
                 }
             }
             HeadEvent::Packed { number, bytes } => self.shrink(number, bytes),
-            HeadEvent::CheckIn(check_in) => self.handle_check_in(now, &station, &check_in),
+            HeadEvent::CheckIn(check_in) => {
+                let shows = Shows { edition: check_in.edition, digest: check_in.digest };
+                self.handle_word(now, &station, &Telemetry::from(&check_in), Some(shows));
+            }
+            HeadEvent::Heard(said) => self.handle_word(now, &station, &said, None),
             HeadEvent::Present(label) => self.handle_presence(now, &station, label),
             HeadEvent::Outcome { number, outcome } => self.handle_outcome(now, number, outcome),
             HeadEvent::Dropped(dropped) => self.notice(Notice::Dropped { station, reason: dropped.to_string() }),
@@ -116,31 +120,36 @@ impl Controller {
         }
     }
 
-    pub(super) fn handle_check_in(&mut self, now: Moment, station: &StationId, check_in: &CheckIn) {
-        let Some(label) = self.fleet.label_mut(check_in.label) else {
-            self.note_unregistered(now, station, check_in);
+    /// A label said how it is and, if its hardware can, what it shows.
+    pub(super) fn handle_word(&mut self, now: Moment, station: &StationId, said: &Telemetry, shows: Option<Shows>) {
+        let seen = SeenLabel { said: said.clone(), shows, station: station.clone(), at: now };
+        let Some(label) = self.fleet.label_mut(said.label) else {
+            self.note_unregistered(seen);
             return;
         };
         label.last_check_in = Some(now);
-        label.last_word = Some(SeenLabel { check_in: check_in.clone(), station: station.clone(), at: now });
+        label.last_word = Some(seen);
         let failures = label.heard_by.get(station).map_or(0, |heard| heard.failures);
-        label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: check_in.rssi_dbm, failures });
-        label.battery_mv = Some(check_in.battery_mv);
-        label.temperature_c = Some(check_in.temperature_c);
-        label.firmware = Some(check_in.firmware);
-        label.edition_last = label.edition_last.max(check_in.edition);
+        label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: said.rssi_dbm, failures });
+        label.battery_mv = Some(said.battery_mv);
+        label.temperature_c = Some(said.temperature_c);
+        label.firmware = Some(said.firmware);
         if matches!(label.cool_down, Some(CoolDown::Silence(_))) {
             label.cool_down = None;
         }
         let panel = label.panel;
-        self.handle_proof(now, check_in);
-        if panel != check_in.panel {
-            let (says, registered) = (check_in.panel, panel);
-            let fault = format!("it says that its panel is {says}, but it is registered with {registered}");
-            self.set_fault(check_in.label, fault);
+        match shows {
+            Some(shows) => self.handle_proof(now, said, shows),
+            None if said.reason == Reason::Boot => self.forget_proof(said.label),
+            None => {}
         }
-        self.look_again(check_in.label, Lane::Routine);
-        self.changed.insert(check_in.label);
+        if panel != said.panel {
+            let (says, registered) = (said.panel, panel);
+            let fault = format!("it says that its panel is {says}, but it is registered with {registered}");
+            self.set_fault(said.label, fault);
+        }
+        self.look_again(said.label, Lane::Routine);
+        self.changed.insert(said.label);
     }
 
     /// A label said what it keeps for later, and what it can decode.
@@ -164,23 +173,23 @@ impl Controller {
         }
     }
 
-    fn note_unregistered(&mut self, now: Moment, station: &StationId, check_in: &CheckIn) {
-        let (label, panel) = (check_in.label, check_in.panel);
-        let seen = SeenLabel { check_in: check_in.clone(), station: station.clone(), at: now };
+    fn note_unregistered(&mut self, seen: SeenLabel) {
+        let (label, panel, station) = (seen.said.label, seen.said.panel, seen.station.clone());
         if self.fleet.note_seen(label, seen) == News::First {
-            self.notice(Notice::UnregisteredLabel { label, panel, station: station.clone() });
+            self.notice(Notice::UnregisteredLabel { label, panel, station });
         }
     }
 
     /// A label said what it shows. That is a proof; everything else is hearsay.
-    fn handle_proof(&mut self, now: Moment, check_in: &CheckIn) {
-        let Some(label) = self.fleet.label_mut(check_in.label) else { return };
-        let (digest, edition) = (check_in.digest, check_in.edition);
+    fn handle_proof(&mut self, now: Moment, said: &Telemetry, shows: Shows) {
+        let (id, Shows { digest, edition }) = (said.label, shows);
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        label.edition_last = label.edition_last.max(edition);
         let told = label.reported.as_mut().filter(|told| (told.digest, told.edition) == (digest, edition));
         let told = told.map(|told| told.confirmed = now).is_some();
         let content = label.content_of(digest);
         let goes_back = label.reported.as_ref().is_some_and(|told| edition < told.edition);
-        if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, check_in))
+        if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, edition, said.reason))
             && edition >= unproven.edition
         {
             // It shows what it takes.
@@ -188,30 +197,37 @@ impl Controller {
             label.fault = None;
         }
         if !told {
-            self.record_proof(now, check_in, content);
-            self.measure_wait(now, check_in.label);
+            self.record_proof(now, id, shows, content);
+            self.measure_wait(now, id);
         }
-        if goes_back && check_in.reason != Reason::Boot {
-            self.contradicts_itself(now, check_in.label);
+        if goes_back && said.reason != Reason::Boot {
+            self.contradicts_itself(now, id);
         }
-        if let Some(label) = self.fleet.label_mut(check_in.label) {
+        if let Some(label) = self.fleet.label_mut(id) {
             label.resend.take_if(|resend| edition >= *resend);
         }
-        self.raise_edition(now, check_in.label);
+        self.raise_edition(now, id);
+    }
+
+    /// A label that cannot say what it shows has started anew: it may show anything.
+    fn forget_proof(&mut self, id: LabelId) {
+        if let Some(label) = self.fleet.label_mut(id) {
+            (label.reported, label.unproven) = (None, None);
+        }
     }
 
     /// A label has proven another picture than before: from now on that is what is known of its glass.
-    fn record_proof(&mut self, now: Moment, check_in: &CheckIn, content: Option<Content>) {
+    fn record_proof(&mut self, now: Moment, id: LabelId, shows: Shows, content: Option<Content>) {
         let sequence = self.journal_sequence + 1;
-        let Some(label) = self.fleet.label_mut(check_in.label) else { return };
-        let (digest, edition) = (check_in.digest, check_in.edition);
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        let Shows { digest, edition } = shows;
         let before = label.reported.as_ref().filter(|before| before.confirmed > before.since);
         let previous_until = before.map(|before| before.confirmed);
         label.displayed_at = Some(now);
         let (key, shown) = content.as_ref().map_or((None, Vec::new()), |it| (Some(it.key), it.shown.clone()));
         label.reported =
             Some(Reported { digest, edition, since: now, content, confirmed: now, recorded: now, sequence });
-        self.append(vec![Entry::Proof { label: check_in.label, digest, edition, key, shown, previous_until }]);
+        self.append(vec![Entry::Proof { label: id, digest, edition, key, shown, previous_until }]);
     }
 
     /// Brings into the journal until when labels have confirmed their pictures, as far as that is news of
@@ -293,6 +309,10 @@ impl Controller {
             Outcome::Status(Status::Delivered) => {
                 label.acknowledged_at = Some(now);
                 label.doubt(sent, Doubt::Delivered, now + PROOF_WAIT);
+            }
+            Outcome::Taken { proof_by } => {
+                label.acknowledged_at = Some(now);
+                label.doubt(sent, Doubt::Delivered, proof_by);
             }
             Outcome::Status(Status::Staged) if sent.activate_at.is_some() => label.note_staged(sent),
             // Its moment came while this was on its way.
@@ -430,7 +450,7 @@ impl Heard {
     /// What a station owes to its labels is that they get what it was given; what they refuse is not its fault.
     fn count(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Status(Status::Delivered | Status::Staged) => self.failures = 0,
+            Outcome::Taken { .. } | Outcome::Status(Status::Delivered | Status::Staged) => self.failures = 0,
             Outcome::Lost | Outcome::Status(Status::NoRoom | Status::Expired) => {
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
             }
@@ -442,7 +462,7 @@ impl Heard {
 impl Unproven {
     /// Whether the label's word ends the doubt. As long as a refresh may take, an older picture on the glass
     /// says nothing about the next one, unless the label has forgotten that since.
-    fn is_settled_by(&self, now: Moment, check_in: &CheckIn) -> bool {
-        check_in.edition >= self.edition || check_in.reason == Reason::Boot || self.until <= now
+    fn is_settled_by(&self, now: Moment, edition: Edition, reason: Reason) -> bool {
+        edition >= self.edition || reason == Reason::Boot || self.until <= now
     }
 }

@@ -118,7 +118,7 @@ impl Controller {
                 if let Some(known) = self.fleet.label_mut(*label) {
                     known.position = position.clone();
                 } else if let Some(seen) = self.fleet.add_label(Label::new(*label, *panel, position.clone())) {
-                    self.handle_check_in(seen.at, &seen.station, &seen.check_in);
+                    self.handle_word(seen.at, &seen.station, &seen.said, seen.shows);
                 }
                 self.changed.insert(*label);
             }

@@ -11,8 +11,8 @@ pub mod station;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gondola_protocol::message::CheckIn;
-use gondola_protocol::{LabelId, Moment, StationId};
+use gondola_drivers::Telemetry;
+use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId};
 
 use crate::catalog::sku::Sku;
 use choice::Way;
@@ -25,12 +25,23 @@ use station::Station;
 /// As many as a large store has before it is set up, and a neighbour's within earshot; some 8 MB.
 pub const SEEN_MAX: usize = 65_536;
 
+/// What a label says that it shows, by a digest that it computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shows {
+    /// The picture's running number.
+    pub edition: Edition,
+    /// Its digest.
+    pub digest: Digest,
+}
+
 /// A label that was heard but is not registered here: it gets nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenLabel {
     /// What it said last. A station does not repeat what it has passed on, so this is kept for the moment
     /// at which the label is registered.
-    pub check_in: CheckIn,
+    pub said: Telemetry,
+    /// What it said that it shows; none where its hardware cannot say.
+    pub shows: Option<Shows>,
     /// Which base station heard it last.
     pub station: StationId,
     /// When.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gondola_drivers::head::HeadOptions;
+use gondola_drivers::openepaperlink::line::BAUD_SLOW;
 use gondola_drivers::transport::tls::TlsError;
 use gondola_drivers::transport::{MqttTopic, Reception, TlsClient, TlsServer};
 use gondola_drivers::{StationOptions, Transport};
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use super::store::News;
-use crate::config::{StationConfig, Transport as Way};
+use crate::config::{Driver, StationConfig, Transport as Way};
 
 /// Speed of a serial line for which none is configured: what most adapters and modules come with.
 const BAUD: u32 = 115_200;
@@ -63,6 +64,9 @@ pub enum StationError {
     /// A transport that the configuration should have refused.
     #[error("it has no transport")]
     Transport,
+    /// A type of label that the configuration should have refused.
+    #[error("{0}")]
+    LabelType(String),
 }
 
 impl StationError {
@@ -74,7 +78,7 @@ impl StationError {
             Self::Key { .. } => "the file holds the key alone: 64 hexadecimal digits",
             Self::Tls { .. } => "the file holds PEM: lines between -----BEGIN and -----END",
             Self::Listen { .. } => "is another program using the port?",
-            Self::Transport => "check the configuration with `gondola check`",
+            Self::Transport | Self::LabelType(_) => "check the configuration with `gondola check`",
         }
     }
 }
@@ -98,9 +102,12 @@ impl Entrance {
         shutdown: &CancellationToken,
     ) -> Result<StationOptions, StartError> {
         let options = async {
+            if config.driver == Driver::Openepaperlink {
+                return radio(config);
+            }
             let head = HeadOptions { key: read_key(config)?, ..HeadOptions::default() };
             let (transport, head) = self.transport(config, head, tasks, shutdown).await?;
-            Ok(StationOptions { id: config.id.clone(), transport, head })
+            Ok(StationOptions { id: config.id.clone(), transport, head: head.into() })
         };
         options.await.map_err(|source| StartError::Station { station: config.id.clone(), source })
     }
@@ -169,6 +176,14 @@ impl Entrance {
         };
         Ok((Transport::Incoming(reception.expect(config.id.clone())), head))
     }
+}
+
+/// A radio's line is opened at the lower speed; its head raises it.
+fn radio(config: &StationConfig) -> Result<StationOptions, StationError> {
+    let path = config.transport.serial.clone().ok_or(StationError::Transport)?;
+    let head = config.radio_options().map_err(StationError::LabelType)?;
+    let transport = Transport::Serial { path, baud: BAUD_SLOW };
+    Ok(StationOptions { id: config.id.clone(), transport, head: head.into() })
 }
 
 fn read_key(config: &StationConfig) -> Result<Option<StationKey>, StationError> {

@@ -481,6 +481,8 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
         driver: Driver::Shelflink,
         transport: Transport { tcp: Some(address.to_string()), ..Transport::default() },
         key_file: None,
+        channel: None,
+        label_types: Vec::new(),
     });
     let id: StoreId = "demo".parse().expect("a short lower-case name");
     Config {

@@ -15,6 +15,7 @@ mod glass;
 mod journal;
 mod outage;
 mod process;
+mod radio;
 mod shop;
 mod stop;
 mod storm;

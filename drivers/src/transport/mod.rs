@@ -14,6 +14,7 @@ pub mod tls;
 
 pub use incoming::{Incoming, Reception};
 pub use mqtt::MqttTopic;
+pub(crate) use serial::LineSpeed;
 pub use tls::{TlsClient, TlsServer};
 
 /// Bytes both ways.
@@ -45,16 +46,17 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Makes one attempt to connect, or waits for the station to.
+    /// Makes one attempt to connect, or waits for the station to. A serial line runs at `speed` from then on, which is
+    /// at first the configured one.
     ///
     /// # Errors
     /// The system's, the broker's, or a time-out.
-    pub(crate) async fn connect(&mut self, tasks: &TaskTracker) -> io::Result<Stream> {
+    pub(crate) async fn connect(&mut self, tasks: &TaskTracker, speed: &LineSpeed) -> io::Result<Stream> {
         match self {
             Self::Tcp(address) => tcp::connect(address).await,
             Self::Tls(address, tls) => tcp::connect_tls(address, tls).await,
             Self::Incoming(incoming) => incoming.next().await,
-            Self::Serial { path, baud } => serial::open(path, *baud),
+            Self::Serial { path, baud } => serial::open(path, *baud, speed),
             Self::Mqtt(topic, tls) => topic.connect(tls.as_ref(), tasks).await,
         }
     }

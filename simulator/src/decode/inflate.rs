@@ -58,6 +58,22 @@ pub enum InflateError {
 /// # Errors
 /// See [`InflateError`].
 pub fn inflate(packed: &[u8], length_max: usize) -> Result<Vec<u8>, InflateError> {
+    match unpack(packed, length_max)? {
+        (bytes, 0) => Ok(bytes),
+        (_, trailing) => Err(InflateError::Trailing(trailing)),
+    }
+}
+
+/// The same for a stream that something follows, which is not looked at.
+///
+/// # Errors
+/// See [`InflateError`].
+pub fn inflate_beginning(packed: &[u8], length_max: usize) -> Result<Vec<u8>, InflateError> {
+    unpack(packed, length_max).map(|(bytes, _)| bytes)
+}
+
+/// What is unpacked, and how many bytes follow.
+fn unpack(packed: &[u8], length_max: usize) -> Result<(Vec<u8>, usize), InflateError> {
     let mut bits = Bits { rest: packed, word: 0, count: 0 };
     let mut out = Output { bytes: Vec::with_capacity(length_max), length_max, ring: [0; WINDOW_BYTES] };
     loop {
@@ -69,7 +85,7 @@ pub fn inflate(packed: &[u8], length_max: usize) -> Result<Vec<u8>, InflateError
             _ => return Err(InflateError::BlockType),
         }
         if last {
-            return if bits.rest.is_empty() { Ok(out.bytes) } else { Err(InflateError::Trailing(bits.rest.len())) };
+            return Ok((out.bytes, bits.rest.len()));
         }
     }
 }

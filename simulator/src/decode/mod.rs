@@ -8,7 +8,7 @@ use gondola_protocol::message::Encoding;
 use gondola_protocol::planes::PlanesError;
 
 pub use compact::CompactError;
-pub use inflate::{InflateError, WINDOW_BYTES, inflate};
+pub use inflate::{InflateError, WINDOW_BYTES, inflate, inflate_beginning};
 
 /// Bytes that are no picture of the label's panel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

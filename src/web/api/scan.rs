@@ -93,7 +93,7 @@ fn scanned_label(controller: &Controller, id: LabelId) -> Option<ScannedLabel> {
         });
     }
     let (_, seen) = controller.fleet().seen().find(|(label, _)| *label == id)?;
-    let panel = seen.check_in.panel;
+    let panel = seen.said.panel;
     let position = Position::default();
     Some(ScannedLabel { label: id, panel, registered: false, position, skus: Vec::new(), name: None })
 }
@@ -157,7 +157,7 @@ fn exchange(controller: &Controller, old: LabelId, new: LabelId) -> Result<Vec<L
         let shows = binding.skus.iter().map(Sku::as_str).collect::<Vec<_>>().join(", ");
         return Err(Problem::conflict(format!("label {new} shows {shows} already; unbind it first")));
     }
-    let seen = || controller.fleet().seen().find(|(label, _)| *label == new).map(|(_, seen)| seen.check_in.panel);
+    let seen = || controller.fleet().seen().find(|(label, _)| *label == new).map(|(_, seen)| seen.said.panel);
     // A device that nobody has heard yet is taken for one of the same kind.
     let panel = known.map(|label| label.panel).or_else(seen).unwrap_or(*old_panel);
     Ok(vec![

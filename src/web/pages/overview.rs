@@ -263,7 +263,7 @@ impl Summary {
         };
         let stranger = |(label, seen): (LabelId, &crate::fleet::SeenLabel)| Stranger {
             label,
-            panel: seen.check_in.panel,
+            panel: seen.said.panel,
             station: seen.station.clone(),
             heard: layout::ago(Some(seen.at), now, zone, language),
         };
