@@ -17,7 +17,8 @@ use crate::accounts::buckets::{Allowance, Buckets};
 use crate::accounts::secret::{self, PasswordError};
 use crate::accounts::session::{Came, SessionKey};
 use crate::accounts::{
-    AccountError, Accounts, Act, Change, PasswordHash, Permit, Role, SecretHash, TokenId, UseIs, UserName, Visitor, Who,
+    AccountError, Accounts, Act, Change, PasswordHash, Permit, Role, SecretHash, TokenId, UseIs, User, UserName,
+    Visitor, Who,
 };
 use crate::journal::{Entry, Journal, JournalError, JournalOptions, Opened, Recalled};
 
@@ -154,15 +155,18 @@ impl AccountsHandle {
         })))
     }
 
-    /// Makes the first admin, if there is no user yet.
+    /// Makes the first admin, if there is none yet; users that the command line made before are no hindrance.
     ///
     /// # Errors
     /// The journal fails.
     pub async fn first_admin(&self) -> Result<Option<OneTime>, AccountsError> {
-        if self.read(|accounts| accounts.users().next().is_some()) {
+        let user: UserName = FIRST_ADMIN.parse().expect("a short lower-case name");
+        let is_admin = |user: &User| user.permit.role == Role::Admin;
+        let has_one =
+            |accounts: &Accounts| accounts.user(&user).is_some() || accounts.users().any(|(_, user)| is_admin(user));
+        if self.read(has_one) {
             return Ok(None);
         }
-        let user: UserName = FIRST_ADMIN.parse().expect("a short lower-case name");
         let permit = Permit::new(Role::Admin, BTreeSet::new()).expect("an admin of every store");
         self.add_user(user, permit, None).await.map(Some)
     }

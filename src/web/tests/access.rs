@@ -177,6 +177,8 @@ impl<'a> Person<'a> {
 #[tokio::test]
 async fn a_first_login_chooses_a_password_and_ends_with_a_logout() {
     let site = Site::start().await;
+    let staff = Permit::new(Role::Staff, std::collections::BTreeSet::new()).unwrap();
+    site.accounts.add_user("bo".parse().unwrap(), staff, None).await.unwrap();
     let made = site.accounts.first_admin().await.unwrap().unwrap();
     assert_eq!(site.accounts.first_admin().await.unwrap(), None, "only once");
     let mut ann = Person::new(&site);
