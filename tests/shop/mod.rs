@@ -109,6 +109,7 @@ impl Shop {
             panel: panel(number),
             wake: options.wake,
             station: Some(station(number % options.stations)),
+            shows: None,
             refresh: None,
         };
         let world = WorldOptions {
@@ -330,8 +331,13 @@ impl Shop {
                     *answered.entry(*ticket).or_default() += 1;
                     asked = asked.max(*ticket);
                 }
-                Event::Journal(..) | Event::Sent(..) | Event::Notice(..) | Event::Published(..) | Event::Reload(..) => {
-                }
+                Event::Journal(..)
+                | Event::Sent(..)
+                | Event::Taken(..)
+                | Event::Settled(..)
+                | Event::Notice(..)
+                | Event::Published(..)
+                | Event::Reload(..) => {}
             }
         }
         let once: BTreeMap<Ticket, u32> = (1..=asked).map(|ticket| (ticket, 1)).collect();
