@@ -51,7 +51,7 @@
 //! | [`web`] | pages, REST, server-sent events, metrics; one table of routes says who may use which | keep state of a shop |
 //! | [`config`] | the configuration file, all of its problems at once | be global |
 //! | [`cli`] | one file per command | be called by anything but `main` |
-//! | `simulate` | the virtual-time harness; the demonstration with its merchandise system and its check of every glass | ship with a build without the feature `simulator` |
+//! | `simulate` | the virtual-time harness, stores through simulated hours and their report; the demonstration with its check of every glass | ship with a build without the feature `simulator` |
 //!
 //! Beside this crate: `gondola-protocol` (wire types of shelflink and the values that both ends share: no I/O,
 //! no clock), `gondola-drivers` (the controller's end: link, session, batches and encoders, pure, and the task

@@ -94,7 +94,7 @@ pub struct Picture {
     pub encodings: u8,
     /// The picture as `encode::pack` has packed it for these encodings and `held`, where somebody has: packing costs a
     /// millisecond or so, which a head has better uses for. One without is packed when it is submitted.
-    pub packed: Option<Packed>,
+    pub packed: Option<Box<Packed>>,
 }
 
 /// Where a picture that is sent ahead waits, and for what.
@@ -593,8 +593,8 @@ impl Head {
     fn pack(&mut self, now: Moment, picture: &Picture, ahead: Option<Ahead>) {
         let open = self.open.as_mut().expect("a picture is packed in an open session");
         let encodings = open.encodings() & picture.encodings;
-        let packed = picture.packed.clone().filter(|packed| encodings & packed.encoding.bit() != 0);
-        let packed = packed.or_else(|| encode::pack(&picture.planes, encodings, picture.held.as_ref()));
+        let packed = picture.packed.as_deref().filter(|packed| encodings & packed.encoding.bit() != 0);
+        let packed = packed.cloned().or_else(|| encode::pack(&picture.planes, encodings, picture.held.as_ref()));
         let Some(packed) = packed else {
             return self.settle(picture.number, Status::UnknownEncoding);
         };

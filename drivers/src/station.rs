@@ -56,7 +56,7 @@ pub enum StationOrder {
     /// Bring a picture to its label. Without room for it, its outcome is [`Outcome::Lost`].
     Submit(Picture),
     /// Bring a picture to its label to be shown later; likewise.
-    Stage(Picture, Ahead),
+    Stage(Box<Picture>, Ahead),
     /// Tell labels to do something; likewise, for each of them.
     Command(Action, Lane, Vec<(TransferNumber, LabelId)>),
     /// Withdraw a picture or a label's action.
@@ -329,7 +329,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
             StationOrder::Submit(picture) => number_of(self.head.submit(now, picture)),
             StationOrder::Stage(picture, ahead) => {
                 let number = picture.number;
-                let refused = self.head.stage(now, picture, ahead).err();
+                let refused = self.head.stage(now, *picture, ahead).err();
                 outcome = refused.unwrap_or(outcome);
                 refused.map(|_| number).into_iter().collect()
             }

@@ -360,7 +360,7 @@ async fn labels_obey_and_keep_what_is_sent_ahead(over: Over) {
     let mut stage = Stage::open(Shop::new(over)).await;
     stage.up().await;
     let ahead = Ahead { slot: 1, activate_at: Moment::from_secs(1_000_000) };
-    stage.order(StationOrder::Stage(picture(1), ahead));
+    stage.order(StationOrder::Stage(Box::new(picture(1)), ahead));
     assert_eq!(stage.outcome().await, (1, Outcome::Status(Status::Staged)));
     let kept = stage.wait_for(|event| match event {
         HeadEvent::Keeps { slots, .. } if !slots.is_empty() => Some(slots[0]),

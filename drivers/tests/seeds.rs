@@ -118,6 +118,7 @@ impl Run {
             panel: panel(),
             wake: Duration::from_secs(2),
             station: None,
+            shows: None,
             refresh: Some(Duration::from_millis(300)),
         };
         let (id, transfers_max) = (station.id.clone(), usize::from(station.transfers_max));

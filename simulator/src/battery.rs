@@ -1,8 +1,9 @@
-//! A label's battery: a straight line from full to empty.
+//! A label's battery: what it takes, and a straight line from full to empty.
 //!
-//! U = U₀ − 600 mV · Q ⁄ 1100 mAh, where Q = 1.2 µA · (time since start) + 8 mA · (radio time + refresh
-//! time) and U₀ is 3000 to 3050 mV by seed: two CR2450 cells, empty at 2400 mV. The plateau and the
-//! dependence on temperature of real lithium cells are left out.
+//! Q = 1 µA · (time since start) + 10 mA · (radio time) + 20 mA · (refresh time); a CR2450 cell holds 620 mAh.
+//! U = U₀ − 600 mV · Q ⁄ 620 mAh, where U₀ is 3000 to 3050 mV by seed and 2400 mV is empty. The plateau and the dependence
+//! on temperature of real lithium cells are left out. With a wake of 10 ms every 20 s and four refreshes of 3 s a day it
+//! lasts eight years, as vendors' arithmetic has it.
 
 use std::time::Duration;
 
@@ -11,14 +12,24 @@ use gondola_protocol::{Millivolts, Moment};
 /// From full to empty.
 const SPAN_MV: u128 = 600;
 
-/// 1100 mAh in nanocoulombs.
-const CAPACITY_NC: u128 = 3_960_000_000_000;
+/// 620 mAh in nanocoulombs.
+const CAPACITY_NC: u64 = 2_232_000_000_000;
 
-/// Current with the radio on or the display refreshing: mA, which times µs is nC.
-const ACTIVE_MA: u64 = 8;
+/// Sleep current, 1 µA, in nA.
+const SLEEP_NA: u64 = 1_000;
 
-/// Sleep current, 1.2 µA, in nA.
-const SLEEP_NA: u64 = 1_200;
+/// Current with the radio on: mA, which times µs is nC.
+const RADIO_MA: u64 = 10;
+
+/// Current while the display refreshes, in mA.
+const REFRESH_MA: u64 = 20;
+
+/// How long a battery lasts, in years, that gave so many nanocoulombs in a time; infinite if it gave none.
+#[must_use]
+pub fn years(spent_nc: u64, within: Duration) -> f64 {
+    const YEAR_S: f64 = 365.25 * 86_400.0;
+    CAPACITY_NC as f64 / spent_nc as f64 * within.as_secs_f64() / YEAR_S
+}
 
 /// A label's battery.
 #[derive(Debug, Clone, Copy)]
@@ -26,23 +37,49 @@ pub(crate) struct Battery {
     full_mv: u16,
     started: Moment,
     /// What radio and display have taken, in nC.
-    spent_nc: u64,
+    active_nc: u64,
 }
 
 impl Battery {
     pub(crate) const fn new(full_mv: u16, started: Moment) -> Self {
-        Self { full_mv, started, spent_nc: 0 }
+        Self { full_mv, started, active_nc: 0 }
     }
 
-    /// Radio or display were on for `time`.
-    pub(crate) fn spend(&mut self, time: Duration) {
-        self.spent_nc = self.spent_nc.saturating_add((Moment::ZERO + time).as_micros().saturating_mul(ACTIVE_MA));
+    /// The radio was on for `time`.
+    pub(crate) fn send(&mut self, time: Duration) {
+        self.take(time, RADIO_MA);
+    }
+
+    /// The display refreshed for `time`.
+    pub(crate) fn refresh(&mut self, time: Duration) {
+        self.take(time, REFRESH_MA);
+    }
+
+    /// So much of its charge goes at once, in millionths.
+    pub(crate) fn drain(&mut self, millionths: u64) {
+        self.active_nc = self.active_nc.saturating_add(CAPACITY_NC / 1_000_000 * millionths);
+    }
+
+    fn take(&mut self, time: Duration, current_ma: u64) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.active_nc = self.active_nc.saturating_add(micros.saturating_mul(current_ma));
+    }
+
+    /// The same after the radio was on for `time`, so many times.
+    pub(crate) fn after(mut self, time: Duration, times: u64) -> Self {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.send(Duration::from_micros(micros.saturating_mul(times)));
+        self
+    }
+
+    /// What it has given, in nC.
+    pub(crate) fn spent_nc(&self, now: Moment) -> u64 {
+        let asleep_us = now.as_micros().saturating_sub(self.started.as_micros());
+        (asleep_us / 1_000_000 * SLEEP_NA + asleep_us % 1_000_000 * SLEEP_NA / 1_000_000).saturating_add(self.active_nc)
     }
 
     pub(crate) fn voltage(&self, now: Moment) -> Millivolts {
-        let asleep_us = now.as_micros().saturating_sub(self.started.as_micros());
-        let asleep_nc = u128::from(asleep_us) * u128::from(SLEEP_NA) / 1_000_000;
-        let fallen = (asleep_nc + u128::from(self.spent_nc)) * SPAN_MV / CAPACITY_NC;
+        let fallen = u128::from(self.spent_nc(now)) * SPAN_MV / u128::from(CAPACITY_NC);
         Millivolts(self.full_mv.saturating_sub(u16::try_from(fallen).unwrap_or(u16::MAX)))
     }
 }
@@ -55,10 +92,26 @@ mod tests {
     fn a_battery_falls_by_its_formula() {
         let mut battery = Battery::new(3_000, Moment::ZERO);
         assert_eq!(battery.voltage(Moment::ZERO), Millivolts(3_000));
-        // 1.2 µA for ten years are 105 mAh: 57 mV.
-        assert_eq!(battery.voltage(Moment::from_secs(10 * 365 * 86_400)), Millivolts(2_943));
-        // 8 mA for 137.5 hours are the whole 1100 mAh.
-        battery.spend(Duration::from_secs(137 * 3_600 + 1_800));
-        assert_eq!(battery.voltage(Moment::ZERO), Millivolts(2_400));
+        // 1 µA for ten years are 87.6 mAh: 84.7 mV.
+        assert_eq!(battery.voltage(Moment::from_secs(10 * 365 * 86_400)), Millivolts(2_916));
+        // 10 mA for 62 hours are the whole 620 mAh, and so are 20 mA for 31.
+        battery.send(Duration::from_secs(31 * 3_600));
+        assert_eq!(battery.voltage(Moment::ZERO), Millivolts(2_700));
+        battery.drain(250_000);
+        assert_eq!(battery.voltage(Moment::ZERO), Millivolts(2_550));
+        battery.refresh(Duration::from_secs(15 * 3_600 + 1_800));
+        assert_eq!(battery.voltage(Moment::ZERO), Millivolts(2_250));
+    }
+
+    #[test]
+    fn vendors_arithmetic_is_reproduced() {
+        // 0.001 mA asleep, 10 mA × 10 ms every 20 s, four refreshes a day of 20 mA × 3 s, 620 mAh: about 8 years.
+        let by_hand =
+            620.0 / (0.001 * 24.0 + 86_400.0 / 20.0 * 10.0 * 0.010 / 3_600.0 + 4.0 * 20.0 * 3.0 / 3_600.0) / 365.25;
+        let day = Duration::from_secs(86_400);
+        let mut battery = Battery::new(3_000, Moment::ZERO).after(Duration::from_millis(10), 86_400 / 20);
+        battery.refresh(4 * Duration::from_secs(3));
+        let years = years(battery.spent_nc(Moment::ZERO + day), day);
+        assert!((years / by_hand - 1.0).abs() < 0.02 && (years - 8.0).abs() < 0.16, "{years} years, {by_hand} by hand");
     }
 }

@@ -315,6 +315,7 @@ impl Config {
                 panel,
                 wake,
                 station: station.clone(),
+                shows: None,
                 refresh: None,
             })
         };

@@ -1,7 +1,8 @@
 //! What happened in a simulated shop, counted.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
+use gondola_protocol::message::Lane;
 use serde::Serialize;
 
 macro_rules! counters {
@@ -15,6 +16,15 @@ macro_rules! counters {
         impl AddAssign for Counters {
             fn add_assign(&mut self, other: Self) {
                 $(self.$name += other.$name;)*
+            }
+        }
+
+        /// What happened since an earlier count.
+        impl Sub for Counters {
+            type Output = Self;
+
+            fn sub(self, earlier: Self) -> Self {
+                Self { $($name: self.$name.saturating_sub(earlier.$name),)* }
             }
         }
     };
@@ -45,6 +55,8 @@ counters! {
     sessions,
     /// Transfers that stations received.
     transfers,
+    /// Their packed bytes.
+    bytes_packed,
     /// Of those, taken whole by their label.
     delivered,
     /// Kept by their label, to be shown later.
@@ -65,10 +77,41 @@ counters! {
     presences,
     /// Times that labels woke up.
     wakes,
+    /// Of those, the ones with nothing to say and nothing to fetch, which are no events.
+    idle_wakes,
     /// Times that a label refreshed its glass.
     displayed,
     /// Bytes on the air between stations and labels, both ways, the lost ones included.
     bytes_on_air,
+    /// Of those, polls, outcomes and reports.
+    bytes_of_polls,
+    /// Of those, pictures of the interactive lane.
+    bytes_interactive,
+    /// Of those, pictures of the price lane.
+    bytes_price,
+    /// Of those, pictures of the routine lane.
+    bytes_routine,
     /// Blocks of picture data that the radio lost.
     blocks_lost,
+}
+
+impl Counters {
+    /// Something was on the air: for a picture of a lane, or a short message.
+    pub(crate) const fn count_air(&mut self, lane: Option<Lane>, bytes: u64) {
+        let sum = match lane {
+            None => &mut self.bytes_of_polls,
+            Some(Lane::Interactive) => &mut self.bytes_interactive,
+            Some(Lane::Price) => &mut self.bytes_price,
+            Some(Lane::Routine) => &mut self.bytes_routine,
+        };
+        *sum += bytes;
+        self.bytes_on_air += bytes;
+    }
+
+    /// Labels woke so many times, each for a poll of so many bytes.
+    pub(crate) const fn count_idle(&mut self, wakes: u64, bytes: u64) {
+        self.wakes += wakes;
+        self.idle_wakes += wakes;
+        self.count_air(None, wakes * bytes);
+    }
 }

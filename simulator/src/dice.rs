@@ -14,9 +14,15 @@ pub(crate) struct Loss(pub(crate) f64);
 
 /// One owner's stream of numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(ChaCha8Rng);
+pub struct Dice(ChaCha8Rng);
 
 impl Dice {
+    /// For a purpose of its own.
+    #[must_use]
+    pub fn of(seed: u64, purpose: [u8; 8], id: u64) -> Self {
+        Self::keyed(seed, purpose, id)
+    }
+
     pub(crate) fn of_label(seed: u64, label: LabelId) -> Self {
         Self::keyed(seed, *b"label   ", label.0)
     }
@@ -43,8 +49,13 @@ impl Dice {
         Self(ChaCha8Rng::from_seed(key))
     }
 
+    /// Whether something happens that does so in `per_mille` of 1,000 cases.
+    pub fn happens(&mut self, per_mille: u64) -> bool {
+        self.below(1_000) < per_mille
+    }
+
     /// A number below `limit`, which is small against 2^64: the bias of the remainder does not show.
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0.next_u64() % limit.max(1)
     }
 

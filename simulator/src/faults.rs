@@ -9,6 +9,8 @@ use gondola_protocol::{Ink, LabelId, Panel, Planes};
 pub enum Fault {
     /// It neither wakes nor answers.
     Deaf,
+    /// It wakes and hears, and nobody hears it.
+    Mute,
     /// It takes pictures, but its glass never changes; its check-ins keep the old digest and edition.
     Stuck,
     /// The glass shows this pixel inverted: white as black, ink as white. The digest, computed from the
@@ -30,6 +32,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Deaf => "deaf",
+            Self::Mute => "mute",
             Self::Stuck => "stuck",
             Self::DeadPixel { .. } => "dead_pixel",
             Self::Reset => "reset",

@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gondola_protocol::message::{Action, CheckIn, Encoding, LightColour, Pattern, Reason, Report, Slot, Status};
-use gondola_protocol::{
-    Colours, Digest, Edition, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber,
-};
+use gondola_protocol::message::{Action, CheckIn, Encoding, Lane, LightColour, Pattern, Reason, Report, Slot, Status};
+use gondola_protocol::{Colours, Digest, Edition, LabelId, Millivolts, Moment, Panel, Planes, StationId};
 
 use crate::battery::Battery;
 use crate::counters::Counters;
@@ -20,13 +18,19 @@ use crate::station::{Heard, Offer, Station};
 use crate::world::Observation;
 
 /// A short message is tried this often before the label goes back to sleep.
-const EXCHANGE_TRIES_MAX: u32 = 3;
+pub(crate) const EXCHANGE_TRIES_MAX: u32 = 3;
 
 /// A block is asked for this often within one wake; what has arrived is kept for the next.
 const BLOCK_TRIES_MAX: u32 = 4;
 
 /// Crystals are this many parts per million fast or slow at most.
 const DRIFT_PPM_MAX: u64 = 20;
+
+/// Below this ink moves more slowly.
+const COLD_C: i32 = 15;
+
+/// A label that neither wakes nor answers is looked at this often.
+const DEAF_LOOK: Duration = Duration::from_secs(15 * 60);
 
 /// What the simulated firmware calls itself.
 const FIRMWARE: u16 = 0x0100;
@@ -42,7 +46,10 @@ pub struct LabelOptions {
     pub wake: Duration,
     /// The station that it polls; stations take turns over the labels that name none.
     pub station: Option<StationId>,
-    /// How long its display takes to change; none for 0.8 s in black and white, 3 s with a colour.
+    /// What it shows at first, as edition 0; none for white.
+    pub shows: Option<Planes>,
+    /// How long its display takes to change at 15 °C and above; none for 0.8 s in black and white, 3 s with a colour, 15 s
+    /// with two.
     pub refresh: Option<Duration>,
 }
 
@@ -67,6 +74,10 @@ pub struct LabelState {
     pub wakes: u64,
     /// Its battery.
     pub battery_mv: Millivolts,
+    /// What it has taken from its battery, in nanocoulombs.
+    pub spent_nc: u64,
+    /// Its temperature.
+    pub temperature_c: i8,
     /// What is wrong with it.
     pub fault: Option<Fault>,
     /// The last blinking that it was told.
@@ -90,6 +101,8 @@ pub struct Light {
 #[derive(Debug)]
 pub(crate) struct Air<'a> {
     pub(crate) radio: Radio,
+    /// What a poll costs that says nothing and gets nothing.
+    pub(crate) idle: Airtime,
     pub(crate) station: &'a mut Station,
     pub(crate) counters: &'a mut Counters,
 }
@@ -107,6 +120,8 @@ pub(crate) struct Label {
     frame_buffer: Picture,
     /// Pictures for later, by slot.
     kept: BTreeMap<u8, Kept>,
+    /// The picture of the last transfer, while a page is shown in its place.
+    under_page: Option<Picture>,
     light: Option<Light>,
     identified: u64,
     displayed_at: Option<Moment>,
@@ -118,6 +133,8 @@ pub(crate) struct Label {
     phase: Phase,
     /// When the label acts next.
     due: Moment,
+    /// Nothing but check-ins without news happens before `due`: its wakes since then are counted when somebody asks.
+    quiet_since: Option<Moment>,
     wakes: u64,
     fault: Option<Fault>,
 }
@@ -133,7 +150,11 @@ pub(crate) struct Picture {
 impl Picture {
     /// What a label shows that has shown nothing yet.
     pub(crate) fn white(panel: Panel) -> Self {
-        let planes = Planes::white(panel);
+        Self::first(Planes::white(panel))
+    }
+
+    /// What a label shows at first.
+    pub(crate) fn first(planes: Planes) -> Self {
         Self { digest: planes.digest(), planes, edition: Edition(0) }
     }
 }
@@ -187,6 +208,11 @@ impl WakeClock {
         Self { first: start + Duration::from_micros(dice.below(period_us)), period_us, ppm }
     }
 
+    /// Wake-ups up to and with `now`.
+    fn count(&self, now: Moment) -> u64 {
+        if now < self.first { 0 } else { (now.as_micros() - self.first.as_micros()) / self.period_us + 1 }
+    }
+
     /// When the crystal has counted `span` from `now` on.
     fn after(&self, now: Moment, span: Duration) -> Moment {
         let drifted = span.as_micros() * u128::from(self.ppm) / 1_000_000;
@@ -195,21 +221,18 @@ impl WakeClock {
 
     /// The first wake-up after `now`.
     fn next(&self, now: Moment) -> Moment {
-        if now < self.first {
-            return self.first;
-        }
-        let passed = (now.as_micros() - self.first.as_micros()) / self.period_us + 1;
-        self.first + Duration::from_micros(passed.saturating_mul(self.period_us))
+        self.first + Duration::from_micros(self.count(now).saturating_mul(self.period_us))
     }
 }
 
 impl Label {
-    /// `white` is for the label's panel; labels share it until they show something.
-    pub(crate) fn new(options: &LabelOptions, white: Picture, seed: u64, start: Moment) -> Self {
+    /// `first` is for the label's panel; labels share it until they show something else.
+    pub(crate) fn new(options: &LabelOptions, first: Picture, seed: u64, start: Moment) -> Self {
         let mut dice = Dice::of_label(seed, options.label);
         let refresh = match options.panel.colours() {
             Colours::Black => Duration::from_millis(800),
-            _ => Duration::from_secs(3),
+            Colours::BlackRed | Colours::BlackYellow => Duration::from_secs(3),
+            Colours::BlackRedYellow => Duration::from_secs(15),
         };
         let wake = WakeClock::new(start, options.wake, &mut dice);
         Self {
@@ -218,8 +241,9 @@ impl Label {
             battery: Battery::new(between(&mut dice, 3_000, 3_050), start),
             rssi_dbm: -between::<i8>(&mut dice, 45, 85),
             temperature_c: between(&mut dice, 16, 26),
-            frame_buffer: white,
+            frame_buffer: first,
             kept: BTreeMap::new(),
+            under_page: None,
             light: None,
             identified: 0,
             displayed_at: None,
@@ -228,11 +252,16 @@ impl Label {
             outcome: None,
             phase: Phase::Asleep,
             due: wake.first,
+            quiet_since: None,
             wakes: 0,
             fault: None,
             dice,
             wake,
         }
+    }
+
+    pub(crate) fn id(&self) -> LabelId {
+        self.id
     }
 
     pub(crate) fn due(&self) -> Moment {
@@ -243,7 +272,10 @@ impl Label {
         self.frame_buffer.planes.panel()
     }
 
-    pub(crate) fn state(&self, now: Moment, station: &StationId) -> LabelState {
+    /// `idle` is what a wake without anything to do costs.
+    pub(crate) fn state(&self, now: Moment, station: &StationId, idle: Airtime) -> LabelState {
+        let idle_wakes = self.idle_wakes(now);
+        let battery = self.battery.after(idle.time, idle_wakes);
         LabelState {
             label: self.id,
             panel: self.panel(),
@@ -252,12 +284,23 @@ impl Label {
             digest: self.frame_buffer.digest,
             planes: self.glass(),
             displayed_at: self.displayed_at,
-            wakes: self.wakes,
-            battery_mv: self.battery.voltage(now),
+            wakes: self.wakes + idle_wakes,
+            battery_mv: battery.voltage(now),
+            spent_nc: battery.spent_nc(now),
+            temperature_c: self.temperature_c,
             fault: self.fault,
             light: self.light,
             identified: self.identified,
         }
+    }
+
+    pub(crate) fn set_temperature(&mut self, temperature_c: i8) {
+        self.temperature_c = temperature_c;
+    }
+
+    /// So much of its battery goes at once, in millionths.
+    pub(crate) fn drain(&mut self, millionths: u64) {
+        self.battery.drain(millionths);
     }
 
     /// What a person would see.
@@ -280,18 +323,55 @@ impl Label {
         self.reason = Reason::Boot;
         self.partial = None;
         self.outcome = None;
+        self.under_page = None;
         self.kept.clear();
         self.sleep(now);
         Some(self.observation(now))
     }
 
+    /// Wakes up again whenever its crystal says so. What it did meanwhile goes to the books.
+    pub(crate) fn rouse(&mut self, now: Moment, idle: Airtime, counters: &mut Counters) {
+        let wakes = self.idle_wakes(now);
+        if self.quiet_since.take().is_some() {
+            self.wakes += wakes;
+            self.battery = self.battery.after(idle.time, wakes);
+            counters.count_idle(wakes, idle.bytes);
+            self.sleep(now);
+        }
+    }
+
+    /// Wakes since it has been quiet.
+    pub(crate) fn idle_wakes(&self, now: Moment) -> u64 {
+        self.quiet_since.map_or(0, |since| self.wakes_between(since, now))
+    }
+
+    /// Whether it woke after `from` and by `to`, and had nothing to say.
+    pub(crate) fn is_heard_between(&self, from: Moment, to: Moment) -> bool {
+        self.quiet_since.is_some_and(|since| self.wakes_between(since.max(from), to) > 0)
+    }
+
+    fn wakes_between(&self, from: Moment, to: Moment) -> u64 {
+        let wakes = self.wake.count(to).saturating_sub(self.wake.count(from));
+        if self.fault == Some(Fault::Deaf) { 0 } else { wakes }
+    }
+
+    /// Sleeps on until there is something to do, or something to say by then.
+    fn doze(&mut self, now: Moment, until: Moment) {
+        self.phase = Phase::Asleep;
+        let switches = self.kept.values().filter_map(|kept| kept.due);
+        let news = self.wake.next(until - Duration::from_micros(1));
+        self.due = switches.chain([news]).min().unwrap_or(news).max(now);
+        self.quiet_since = Some(now);
+    }
+
     /// Acts at the moment that was due.
     pub(crate) fn act(&mut self, now: Moment, air: &mut Air<'_>) -> Option<Observation> {
+        self.rouse(now - Duration::from_micros(1), air.idle, air.counters);
         match std::mem::replace(&mut self.phase, Phase::Asleep) {
             Phase::Refreshing(picture) => return self.show(now, picture, air),
             // By its own crystal: it needs nobody for that.
             Phase::Asleep if self.activate(now) => {}
-            _ if self.fault == Some(Fault::Deaf) => self.sleep(now),
+            _ if self.fault == Some(Fault::Deaf) => self.doze(now, now + DEAF_LOOK),
             Phase::Asleep => {
                 self.wakes += 1;
                 air.counters.wakes += 1;
@@ -305,6 +385,7 @@ impl Label {
 
     fn sleep(&mut self, now: Moment) {
         self.phase = Phase::Asleep;
+        self.quiet_since = None;
         let switches = self.kept.values().filter_map(|kept| kept.due);
         self.due = switches.chain([self.wake.next(now)]).min().unwrap_or(now).max(now);
     }
@@ -317,6 +398,7 @@ impl Label {
             && let Some(Kept { picture, .. }) = self.kept.remove(&slot)
         {
             if picture.edition >= self.frame_buffer.edition {
+                self.under_page = None;
                 self.begin_refresh(now, picture);
                 return true;
             }
@@ -325,8 +407,15 @@ impl Label {
     }
 
     fn begin_refresh(&mut self, now: Moment, picture: Picture) {
-        self.battery.spend(self.refresh);
-        self.go_on(now + self.refresh, Phase::Refreshing(picture));
+        let span = self.refresh_time();
+        self.battery.refresh(span);
+        self.go_on(now + span, Phase::Refreshing(picture));
+    }
+
+    /// Ink moves slowly in the cold: below 15 °C a refresh takes a tenth longer for each degree.
+    fn refresh_time(&self) -> Duration {
+        let degrees = u32::try_from(COLD_C - i32::from(self.temperature_c)).unwrap_or(0);
+        self.refresh + self.refresh * degrees / 10
     }
 
     /// The station's word for the time: what waits for its moment is set by it.
@@ -343,7 +432,7 @@ impl Label {
 
     /// Reports to the station and looks at what it offers.
     fn poll(&mut self, now: Moment, air: &mut Air<'_>) {
-        let Some(took) = self.exchange(air) else { return self.sleep(now) };
+        let Some(took) = self.exchange(now, air) else { return self.sleep(now) };
         if let Some((offer, status)) = self.outcome.take() {
             air.station.handle_outcome(now, self.id, &offer, status);
         }
@@ -355,23 +444,41 @@ impl Label {
         if let Some(time) = answer.time {
             self.set_clock(now, time);
         }
-        let (mut refresh, mut pinged) = (false, false);
+        if answer.heard != Heard::NotTaken && answer.offer.is_none() && answer.commands.is_empty() {
+            return self.doze(now, air.station.quiet_until(now, self.id));
+        }
+        let (mut refresh, mut pinged) = (None, false);
         for (number, action) in answer.commands {
-            refresh |= action == Action::Refresh;
             pinged |= action == Action::Ping;
-            self.obey(now, number, action, air);
+            let (status, shows) = self.obey(now, action);
+            refresh = shows.or(refresh);
+            if self.exchange(now, air).is_some() {
+                air.station.handle_done(now, self.id, number, status);
+            }
         }
         match answer.offer {
             Some(offer) => self.consider(now, now + took, offer, answer.time, air),
-            None if refresh => self.begin_refresh(now, self.frame_buffer.clone()),
-            None if pinged => self.go_on(now + took, Phase::Polling),
-            None => self.sleep(now),
+            None => match refresh {
+                Some(picture) => self.begin_refresh(now, picture),
+                None if pinged => self.go_on(now + took, Phase::Polling),
+                None => self.sleep(now),
+            },
         }
     }
 
-    /// Does what it was told, and tells that it is done; unheard, it is told the same again.
-    fn obey(&mut self, now: Moment, number: TransferNumber, action: Action, air: &mut Air<'_>) {
-        let mut status = Status::Delivered;
+    /// What a page shows, from now on: a slot's picture, or with slot 0 that of the last transfer. None where nothing
+    /// is kept for that.
+    fn turn_to(&mut self, slot: u8) -> Option<Picture> {
+        if slot == 0 {
+            return Some(self.under_page.take().unwrap_or_else(|| self.frame_buffer.clone()));
+        }
+        let page = self.kept.get(&slot).filter(|kept| kept.activate_at == Moment::ZERO)?;
+        self.under_page.get_or_insert_with(|| self.frame_buffer.clone());
+        Some(page.picture.clone())
+    }
+
+    /// Does what it was told, and answers what it shows anew for that; if it is not heard, it is told the same again.
+    fn obey(&mut self, now: Moment, action: Action) -> (Status, Option<Picture>) {
         match action {
             Action::Ping => self.reason = Reason::Answered,
             Action::Identify => self.identified += 1,
@@ -379,18 +486,16 @@ impl Label {
                 let until = now + Duration::from_secs(seconds.into());
                 self.light = Some(Light { colour, pattern, until });
             }
-            Action::Refresh | Action::Firmware => {}
-            Action::Drop { slot } => {
-                if self.kept.remove(&slot).is_none() {
-                    status = Status::Unsupported;
-                }
+            Action::Firmware => {}
+            Action::Refresh => return (Status::Delivered, Some(self.frame_buffer.clone())),
+            Action::Page { slot } => {
+                let page = self.turn_to(slot);
+                return (page.as_ref().map_or(Status::Unsupported, |_| Status::Delivered), page);
             }
-            // Its display has one page.
-            Action::Page { .. } => status = Status::Unsupported,
+            Action::Drop { slot } if self.kept.remove(&slot).is_none() => return (Status::Unsupported, None),
+            Action::Drop { .. } => {}
         }
-        if self.exchange(air).is_some() {
-            air.station.handle_done(now, self.id, number, status);
-        }
+        (Status::Delivered, None)
     }
 
     fn report(&mut self, now: Moment) -> Report {
@@ -430,7 +535,7 @@ impl Label {
             self.tell(now, offer, Status::WrongPanel, air);
             return self.sleep(now);
         }
-        if offer.edition < self.frame_buffer.edition {
+        if offer.edition < self.frame_buffer.edition && !air.radio.ignores_editions {
             self.tell(now, offer, Status::OlderEdition, air);
             return self.sleep(now);
         }
@@ -446,8 +551,8 @@ impl Label {
     fn ask(&mut self, at: Moment, offer: Offer, tries: u32, air: &mut Air<'_>) {
         let start = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
         let airtime = Radio::block(offer.length.saturating_sub(start).min(BLOCK_BYTES), &mut self.dice);
-        self.spend(airtime, air);
-        self.go_on(at + airtime.time, Phase::Receiving { offer, tries });
+        let waited = self.spend(at, airtime, Some(offer.lane), air);
+        self.go_on(at + waited + airtime.time, Phase::Receiving { offer, tries });
     }
 
     fn receive(&mut self, now: Moment, offer: Offer, tries: u32, air: &mut Air<'_>) {
@@ -495,6 +600,7 @@ impl Label {
             return self.go_on(now, Phase::Polling);
         }
         self.tell(now, offer, Status::Delivered, air);
+        self.under_page = None;
         self.begin_refresh(now, picture);
     }
 
@@ -522,7 +628,7 @@ impl Label {
 
     /// Tells the station what became of its offer; unheard, it is told with the next poll.
     fn tell(&mut self, now: Moment, offer: Offer, status: Status, air: &mut Air<'_>) {
-        if self.exchange(air).is_some() {
+        if self.exchange(now, air).is_some() {
             air.station.handle_outcome(now, self.id, &offer, status);
         } else {
             self.outcome = Some((offer, status));
@@ -530,22 +636,25 @@ impl Label {
     }
 
     /// A short message and its answer, tried a few times: the time that it took, or none if all were lost.
-    fn exchange(&mut self, air: &mut Air<'_>) -> Option<Duration> {
+    fn exchange(&mut self, now: Moment, air: &mut Air<'_>) -> Option<Duration> {
         let mut took = Duration::ZERO;
         for _ in 0..EXCHANGE_TRIES_MAX {
             let airtime = Radio::exchange(&mut self.dice);
-            self.spend(airtime, air);
-            took += airtime.time;
-            if !self.dice.loses(air.radio.loss) {
+            took += self.spend(now + took, airtime, None, air) + airtime.time;
+            let is_heard = self.fault != Some(Fault::Mute) && air.station.is_on();
+            if !self.dice.loses(air.radio.loss) && is_heard {
                 return Some(took);
             }
         }
         None
     }
 
-    fn spend(&mut self, airtime: Airtime, air: &mut Air<'_>) {
-        air.counters.bytes_on_air += airtime.bytes;
-        self.battery.spend(airtime.time);
+    /// Takes the air for something, for a picture of a lane or for a short message. Answers how long that has to
+    /// wait: the station says when its turn comes, and the label sleeps until then.
+    fn spend(&mut self, now: Moment, airtime: Airtime, lane: Option<Lane>, air: &mut Air<'_>) -> Duration {
+        air.counters.count_air(lane, airtime.bytes);
+        self.battery.send(airtime.time);
+        air.station.occupy(now, airtime)
     }
 }
 

@@ -10,6 +10,8 @@
 //! | [`config`] | `sim.toml` |
 //! | [`serve`] | the same world behind real TCP ports, and its control API |
 //! | [`screen`] | what a glass shows, as a PNG |
+//! | [`battery`] | what a label takes from its cell |
+//! | [`checkers`] | what must be true of a controller and its shop, seen from outside |
 //! | [`decode`] | the label's decoders |
 //! | [`faults`] | what can be wrong with a label |
 //! | [`openepaperlink`] | a radio and labels of that hardware |
@@ -18,7 +20,8 @@
 //! hash map whose order could leak; no platform mathematics. One seed and the same inputs at the same
 //! moments give the same bytes on every machine.
 
-mod battery;
+pub mod battery;
+pub mod checkers;
 pub mod config;
 mod counters;
 pub mod decode;
@@ -38,8 +41,10 @@ pub mod world;
 
 pub use config::{Config, ConfigError};
 pub use counters::Counters;
+pub use dice::Dice;
 pub use faults::{Fault, FaultError};
 pub use label::{LabelOptions, LabelState};
+pub use radio::airtime;
 pub use serve::{Handle, ServeError, Serving, serve};
 pub use station::StationOptions;
 pub use world::{Observation, World, WorldOptions};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use gondola_protocol::auth::{Sealer, SessionKey, StationKey};
 use gondola_protocol::frame::{self, FrameDecoder};
 use gondola_protocol::message::{
-    Action, Clock, Credits, Downlink, Encoding, Firmware, Frame, Reason, Refusal, Report, Slot, Staged, Status,
+    Action, Clock, Credits, Downlink, Encoding, Firmware, Frame, Lane, Reason, Refusal, Report, Slot, Staged, Status,
     Transfer, Uplink, VERSION_MAX,
 };
 use gondola_protocol::{
@@ -21,7 +21,7 @@ use gondola_protocol::{
 use self::handshake::Knocked;
 use crate::counters::Counters;
 use crate::dice::{Dice, Loss};
-use crate::radio::BLOCK_BYTES;
+use crate::radio::{Airtime, BLOCK_BYTES, Channel, Radio};
 use crate::uplink::{Queued, UplinkQueue};
 use crate::waiting::{Ahead, Settled, Waiting};
 
@@ -82,6 +82,7 @@ pub(crate) struct Offer {
     pub(crate) panel: Panel,
     pub(crate) edition: Edition,
     pub(crate) digest: Digest,
+    pub(crate) lane: Lane,
     pub(crate) encoding: Encoding,
     pub(crate) length: usize,
     pub(crate) ahead: Ahead,
@@ -95,6 +96,7 @@ impl Offer {
             panel: transfer.panel,
             edition: transfer.edition,
             digest: transfer.digest,
+            lane: transfer.lane,
             encoding: transfer.encoding,
             length: transfer.data.len(),
         }
@@ -121,6 +123,8 @@ pub(crate) struct Answer {
 pub(crate) enum Heard {
     Taken,
     NotTaken,
+    /// There is no session in which it could.
+    Nobody,
 }
 
 /// The byte stream's state.
@@ -139,6 +143,7 @@ pub(crate) struct Station {
     loss: Loss,
     dice: Dice,
     nonces: Dice,
+    is_on: bool,
     link: Link,
     decoder: FrameDecoder,
     knocked: Option<Knocked>,
@@ -150,6 +155,9 @@ pub(crate) struct Station {
     /// How much faster its crystal runs than it should, in millionths.
     drift_ppm: i64,
     out: VecDeque<Bytes>,
+    channel: Channel,
+    /// A session has begun or ended since somebody last asked.
+    turned_over: bool,
     counters: Counters,
 }
 
@@ -190,7 +198,7 @@ impl Forwarded {
 }
 
 impl Station {
-    pub(crate) fn new(options: StationOptions, seed: u64, loss: f64, start: Moment) -> Self {
+    pub(crate) fn new(options: StationOptions, channel: Channel, seed: u64, loss: f64, start: Moment) -> Self {
         let mut crystal = Dice::of_crystal(seed, &options.id);
         Self {
             dice: Dice::of_station(seed, &options.id),
@@ -201,16 +209,23 @@ impl Station {
             started_at: start,
             options,
             loss: Loss(loss),
+            is_on: true,
             link: Link::Down,
             decoder: FrameDecoder::default(),
             session: None,
             out: VecDeque::new(),
+            channel,
+            turned_over: false,
             counters: Counters::default(),
         }
     }
 
     pub(crate) fn id(&self) -> &StationId {
         &self.options.id
+    }
+
+    pub(crate) fn set_loss(&mut self, loss: f64) {
+        self.loss = Loss(loss);
     }
 
     pub(crate) fn counters(&self) -> Counters {
@@ -231,19 +246,38 @@ impl Station {
         self.link = Link::Down;
     }
 
-    /// It loses power for a moment: everything that it held is gone, and it is silent until a hello.
-    pub(crate) fn reboot(&mut self, now: Moment) {
+    pub(crate) fn set_power(&mut self, now: Moment, is_on: bool) {
+        if is_on && !self.is_on {
+            self.is_on = true;
+            self.reboot(now);
+        } else if !is_on {
+            self.forget();
+            self.is_on = false;
+        }
+    }
+
+    /// Everything that it held is gone, and it is silent until a hello.
+    fn forget(&mut self) {
         self.counters.voided += self.session.as_ref().map_or(0, |session| session.waiting.len() as u64);
-        self.counters.reboots += 1;
         self.session = None;
+        self.turned_over = true;
         self.knocked = None;
-        self.epoch += 1;
-        self.started_at = now;
         if self.link != Link::Down {
             self.connect();
-            if self.options.version_max >= 2 {
-                self.send(Frame::Announce(self.options.id.clone()).encode());
-            }
+        }
+    }
+
+    /// It loses power for a moment: everything that it held is gone, and it is silent until a hello.
+    pub(crate) fn reboot(&mut self, now: Moment) {
+        if !self.is_on {
+            return;
+        }
+        self.forget();
+        self.counters.reboots += 1;
+        self.epoch += 1;
+        self.started_at = now;
+        if self.link != Link::Down && self.options.version_max >= 2 {
+            self.send(Frame::Announce(self.options.id.clone()).encode());
         }
     }
 
@@ -261,7 +295,7 @@ impl Station {
     }
 
     pub(crate) fn handle_bytes(&mut self, now: Moment, bytes: &[u8]) {
-        if self.link == Link::Down {
+        if self.link == Link::Down || !self.is_on {
             return;
         }
         let mut found = Vec::new();
@@ -319,6 +353,7 @@ impl Station {
                 if session.uplink.is_ahead(next) {
                     // A hello that came again opened it after a restart: it is not the controller's.
                     self.session = None;
+                    self.turned_over = true;
                     return self.refuse(id, Refusal::UnknownSession);
                 }
                 session.uplink.handle_ack(now, next);
@@ -382,6 +417,7 @@ impl Station {
 
     fn add(&mut self, now: Moment, ahead: Ahead, transfer: Transfer) -> Vec<Settled> {
         self.counters.transfers += 1;
+        self.counters.bytes_packed += transfer.data.len() as u64;
         let Some(session) = &mut self.session else { return Vec::new() };
         if transfer.encoding.bit() & self.options.encodings == 0 {
             return vec![(transfer.number, Status::UnknownEncoding)];
@@ -469,11 +505,59 @@ impl Station {
 
     // The radio.
 
+    pub(crate) const fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// Takes the air for something. Answers how long it has to wait for that.
+    pub(crate) fn occupy(&mut self, now: Moment, airtime: Airtime) -> Duration {
+        self.channel.take(now, airtime)
+    }
+
+    /// The air that so many pictures need, so many packed bytes together, with what is lost of it; and then the wakes that
+    /// the unluckiest of the labels needs, of which each one wakes every `period`.
+    pub(crate) fn bound(&self, pictures: u64, bytes: u64, radio: Radio, period: Duration) -> Duration {
+        let Some(length) = bytes.checked_div(pictures) else { return Duration::ZERO };
+        let once = Radio::picture(usize::try_from(length).unwrap_or(usize::MAX)).as_secs_f64();
+        let lost = radio.loss.0;
+        let airtime = self.channel.stretched(Duration::from_secs_f64(once * pictures as f64 / (1.0 - lost)));
+        airtime + period * (1 + radio.wakes_of_the_unluckiest(pictures))
+    }
+
+    /// Until when a label with nothing new to say, and for which nothing waits, is none of the controller's business.
+    pub(crate) fn quiet_until(&self, now: Moment, label: LabelId) -> Moment {
+        let forwarded = self.session.as_ref().and_then(|session| session.forwarded.get(&label));
+        forwarded.map_or(now, |forwarded| forwarded.at) + FORWARD_PERIOD
+    }
+
+    /// Labels that got work since the last call; none for all of the station's, because a session began or ended.
+    pub(crate) fn take_roused(&mut self) -> Option<Vec<LabelId>> {
+        let roused = self.session.as_mut().map(|session| session.waiting.take_roused());
+        if std::mem::take(&mut self.turned_over) { None } else { Some(roused.unwrap_or_default()) }
+    }
+
+    /// Whether it is about to say which labels it heard.
+    pub(crate) fn presence_is_due(&self, now: Moment) -> bool {
+        self.link == Link::Greeted && self.session.as_ref().is_some_and(|session| session.uplink.presence_is_due(now))
+    }
+
+    /// A label was heard that had nothing new to say.
+    pub(crate) fn hear(&mut self, label: LabelId) {
+        if let Some(session) = &mut self.session {
+            session.uplink.push_heard(label);
+        }
+    }
+
+    /// Transfers and commands that it holds, and their bytes.
+    pub(crate) fn holds(&self) -> (usize, usize) {
+        self.session.as_ref().map_or((0, 0), |session| (session.waiting.len(), session.waiting.bytes()))
+    }
+
     /// A label polls: forwards its report if there is a reason to, and offers what waits for it.
     pub(crate) fn handle_poll(&mut self, now: Moment, report: &Report) -> Answer {
         let time = self.time(now);
         let Some(session) = &mut self.session else {
-            return Answer { heard: Heard::NotTaken, time, commands: Vec::new(), offer: None };
+            return Answer { heard: Heard::Nobody, time, commands: Vec::new(), offer: None };
         };
         let heard = session.forward(now, report);
         let label = report.check_in.label;

@@ -88,6 +88,11 @@ impl UplinkQueue {
         self.statuses.extend(statuses);
     }
 
+    /// Whether the time for a presence has come.
+    pub(crate) fn presence_is_due(&self, now: Moment) -> bool {
+        self.presence_at <= now
+    }
+
     /// Whether so many statuses wait that no further transfers may come in.
     pub(crate) fn is_choked(&self) -> bool {
         self.statuses.len() >= STATUSES_MAX

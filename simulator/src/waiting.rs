@@ -32,6 +32,8 @@ pub(crate) struct Waiting {
     /// The end of the station's patience with each of them.
     deadlines: BTreeSet<(Moment, LabelId, Work)>,
     bytes: usize,
+    /// Labels that got work since somebody last asked: at most what one message brings.
+    roused: Vec<LabelId>,
 }
 
 /// A label's slot.
@@ -66,6 +68,7 @@ impl Waiting {
             commands: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             bytes: 0,
+            roused: Vec::new(),
         }
     }
 
@@ -77,6 +80,16 @@ impl Waiting {
 
     pub(crate) fn len(&self) -> usize {
         self.held.len() + self.commands.len()
+    }
+
+    /// Picture data that it holds.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Labels that got work since the last call.
+    pub(crate) fn take_roused(&mut self) -> Vec<LabelId> {
+        std::mem::take(&mut self.roused)
     }
 
     /// The picture that a label is offered: the one for the glass before those that are sent ahead.
@@ -118,6 +131,7 @@ impl Waiting {
         transfer.data = Bytes::copy_from_slice(&transfer.data);
         let deadline = now + PATIENCE;
         self.bytes += transfer.data.len();
+        self.roused.push(label);
         self.deadlines.insert((deadline, label, Work::Picture { slot }));
         self.held.insert((label, slot), Held { transfer, activate_at: ahead.activate_at, deadline });
         settled
@@ -135,6 +149,7 @@ impl Waiting {
             return Some((number, Status::NoRoom));
         }
         let deadline = now + PATIENCE;
+        self.roused.push(label);
         self.deadlines.insert((deadline, label, Work::Command(number)));
         self.commands.insert((label, number), Order { action, deadline });
         None

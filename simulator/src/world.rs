@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gondola_protocol::message::Credits;
@@ -13,12 +14,17 @@ use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, StationI
 use crate::counters::Counters;
 use crate::dice::Loss;
 use crate::faults::{Fault, FaultError};
-use crate::label::{Air, Label, LabelOptions, LabelState, Picture};
-use crate::radio::Radio;
+use crate::label::{Air, EXCHANGE_TRIES_MAX, Label, LabelOptions, LabelState, Picture};
+use crate::radio::{Airtime, Channel, Radio};
 use crate::station::{Station, StationOptions};
 
 /// Observations that nobody has polled yet: 4 MiB. Beyond that the oldest are dropped.
 pub const OBSERVATIONS_MAX: usize = 65_536;
+
+/// A station that heard a label has said so for this long.
+///
+/// Whoever asks whether a label is alive thinks in half hours, and thirty thousand labels are a hundred names a second.
+const PRESENCE_REPEAT: Duration = Duration::from_secs(5 * 60);
 
 /// What decides everything that happens in a world.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,16 +64,21 @@ enum Actor {
 pub struct World {
     now: Moment,
     radio: Radio,
+    /// What a wake with nothing to say and nothing to fetch costs.
+    idle: Airtime,
     stations: Vec<Station>,
     station_by_id: BTreeMap<StationId, usize>,
     /// For each station the moment of its valid entry in `agenda`.
     station_due: Vec<Option<Moment>>,
+    /// For each station the labels within its reach.
+    within_reach: Vec<Vec<usize>>,
     labels: Vec<Hung>,
     label_by_id: BTreeMap<LabelId, usize>,
     /// Who acts when. An entry whose moment is no longer its actor's is void.
     agenda: BinaryHeap<Reverse<(Moment, Actor)>>,
     observations: VecDeque<Observation>,
     counters: Counters,
+    events: u64,
 }
 
 /// A label within reach of a station.
@@ -75,14 +86,16 @@ pub struct World {
 struct Hung {
     label: Label,
     station: usize,
+    /// When its station last said that it heard it.
+    present_at: Moment,
 }
 
 impl World {
     /// A shop that opens at `start`: every label is white and has yet to report.
     ///
     /// # Panics
-    /// Options that contradict themselves: no station, an id twice, a label at a station that is not there,
-    /// a window outside 1 to 32, a station without room for any transfer, a loss outside 0 to 1.
+    /// Options that contradict themselves: no station, an id twice, a label at a station that is not there or with a
+    /// picture for another panel, a window outside 1 to 32, a station without room for any transfer, a loss outside 0 to 1.
     #[must_use]
     pub fn new(options: WorldOptions, start: Moment) -> Self {
         let WorldOptions { seed, loss, stations, labels } = options;
@@ -96,26 +109,41 @@ impl World {
         assert_eq!(station_by_id.len(), stations.len(), "each base station's id stands once");
         let label_by_id: BTreeMap<_, _> = labels.iter().zip(0..).map(|(label, at)| (label.label, at)).collect();
         assert_eq!(label_by_id.len(), labels.len(), "each label's id stands once");
+        let fits = |label: &LabelOptions| label.shows.as_ref().is_none_or(|planes| planes.panel() == label.panel);
+        assert!(labels.iter().all(fits), "a label's first picture is for its panel");
         let mut whites: BTreeMap<Panel, Picture> = BTreeMap::new();
         let hang = |(at, options): (usize, &LabelOptions)| {
-            let white = whites.entry(options.panel).or_insert_with(|| Picture::white(options.panel)).clone();
+            let white = || Picture::white(options.panel);
+            let first = match &options.shows {
+                Some(planes) => Picture::first(planes.clone()),
+                None => whites.entry(options.panel).or_insert_with(white).clone(),
+            };
             Hung {
                 station: options.station.as_ref().map_or(at % stations.len(), |id| station_by_id[id]),
-                label: Label::new(options, white, seed, start),
+                label: Label::new(options, first, seed, start),
+                present_at: start,
             }
         };
         let hung: Vec<Hung> = labels.iter().enumerate().map(hang).collect();
+        let reaches = |station| (0..hung.len()).filter(|at| hung[*at].station == station).collect();
+        let within_reach: Vec<Vec<usize>> = (0..stations.len()).map(reaches).collect();
+        let wakes = |station: usize| within_reach[station].iter().map(|at| labels[*at].wake);
+        let place = |(station, at)| Station::new(station, Channel::new(wakes(at)), seed, loss, start);
+        let radio = Radio { loss: Loss(loss), ignores_editions: false };
         Self {
             now: start,
-            radio: Radio { loss: Loss(loss) },
+            radio,
+            idle: radio.idle_poll(EXCHANGE_TRIES_MAX),
             station_due: vec![None; stations.len()],
-            stations: stations.into_iter().map(|station| Station::new(station, seed, loss, start)).collect(),
+            stations: stations.into_iter().zip(0..).map(place).collect(),
+            within_reach,
             station_by_id,
             agenda: hung.iter().enumerate().map(|(at, hung)| Reverse((hung.label.due(), Actor::Label(at)))).collect(),
             labels: hung,
             label_by_id,
             observations: VecDeque::new(),
             counters: Counters::default(),
+            events: 0,
         }
     }
 
@@ -135,6 +163,12 @@ impl World {
     /// A station loses power for a moment. Its byte stream stays open, as a serial line does.
     pub fn reboot(&mut self, now: Moment, station: &StationId) {
         self.at_station(now, station, |station| station.reboot(now));
+    }
+
+    /// A station loses its power, or has it again and starts. Without it neither controller nor labels hear anything
+    /// of it, and what it held is gone; its byte stream stays open.
+    pub fn set_power(&mut self, now: Moment, station: &StationId, is_on: bool) {
+        self.at_station(now, station, |station| station.set_power(now, is_on));
     }
 
     /// What a station holds at once changes, and its controller is told.
@@ -159,6 +193,7 @@ impl World {
             && at <= now
         {
             self.agenda.pop();
+            self.events += 1;
             match actor {
                 Actor::Station(index) if self.station_due[index] == Some(at) => self.act_station(at, index),
                 Actor::Label(index) if self.labels[index].label.due() == at => self.act_label(at, index),
@@ -182,7 +217,14 @@ impl World {
 
     /// Every label, in the order of the options.
     pub fn labels(&self) -> impl Iterator<Item = LabelState> {
-        self.labels.iter().map(|hung| hung.label.state(self.now, self.stations[hung.station].id()))
+        self.labels.iter().map(|hung| hung.label.state(self.now, self.stations[hung.station].id(), self.idle))
+    }
+
+    /// One label.
+    #[must_use]
+    pub fn label(&self, label: LabelId) -> Option<LabelState> {
+        let Hung { label, station, .. } = &self.labels[*self.label_by_id.get(&label)?];
+        Some(label.state(self.now, self.stations[*station].id(), self.idle))
     }
 
     /// What is on a label's glass, a dead pixel included.
@@ -206,6 +248,7 @@ impl World {
         self.handle_timeout(now);
         let label = &mut self.labels[index].label;
         let due = label.due();
+        label.rouse(self.now, self.idle, &mut self.counters);
         let observation = label.set_fault(self.now, fault);
         if label.due() != due {
             self.agenda.push(Reverse((label.due(), Actor::Label(index))));
@@ -215,6 +258,56 @@ impl World {
         Ok(())
     }
 
+    /// It is warmer or colder at a label from now on.
+    ///
+    /// # Errors
+    /// No such label.
+    pub fn set_temperature(&mut self, now: Moment, label: LabelId, temperature_c: i8) -> Result<(), FaultError> {
+        self.handle_timeout(now);
+        let index = *self.label_by_id.get(&label).ok_or(FaultError::UnknownLabel(label))?;
+        self.labels[index].label.set_temperature(temperature_c);
+        Ok(())
+    }
+
+    /// So many millionths of a label's battery are gone at once.
+    ///
+    /// # Errors
+    /// No such label.
+    pub fn drain_battery(&mut self, now: Moment, label: LabelId, millionths: u64) -> Result<(), FaultError> {
+        self.handle_timeout(now);
+        let index = *self.label_by_id.get(&label).ok_or(FaultError::UnknownLabel(label))?;
+        self.labels[index].label.drain(millionths);
+        Ok(())
+    }
+
+    /// Labels show whatever they are sent, however old it is: a bug of their firmware, to see that it is found.
+    pub const fn ignore_editions(&mut self) {
+        self.radio.ignores_editions = true;
+    }
+
+    /// From now on so much is lost, of radio messages, blocks and frames alike.
+    ///
+    /// # Panics
+    /// A loss outside 0 to 1.
+    pub fn set_loss(&mut self, now: Moment, loss: f64) {
+        assert!((0.0..=1.0).contains(&loss), "a loss of {loss} is not 0 to 1");
+        self.handle_timeout(now);
+        // What went by until now went by at the old price.
+        for index in 0..self.labels.len() {
+            let label = &mut self.labels[index].label;
+            if label.idle_wakes(now) > 0 {
+                label.rouse(now, self.idle, &mut self.counters);
+                self.agenda.push(Reverse((label.due(), Actor::Label(index))));
+            }
+        }
+        self.radio.loss = Loss(loss);
+        self.idle = self.radio.idle_poll(EXCHANGE_TRIES_MAX);
+        for station in &mut self.stations {
+            station.set_loss(loss);
+        }
+        self.drop_void_entries();
+    }
+
     /// What has happened since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -222,7 +315,37 @@ impl World {
         for station in &self.stations {
             sum += station.counters();
         }
+        let idle_wakes = self.labels.iter().map(|hung| hung.label.idle_wakes(self.now)).sum();
+        sum.count_idle(idle_wakes, self.idle.bytes);
         sum
+    }
+
+    /// Things that happened, each at its own moment: what virtual time costs. A wake with nothing to say and
+    /// nothing to fetch is none.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The time within which the radio lets a wave of pictures be over, of which a station received so many, so many
+    /// packed bytes together: all of its airtime, and then the wakes of the unluckiest label. Its labels wake every
+    /// `period`. Where most of the airtime falls into those wakes, a wave can be over before.
+    #[must_use]
+    pub fn wave_bound(&self, station: &StationId, wave: Counters, period: Duration) -> Duration {
+        let station = &self.stations[self.station_by_id[station]];
+        station.bound(wave.transfers, wave.bytes_packed, self.radio, period)
+    }
+
+    /// What has happened at a station since the start.
+    #[must_use]
+    pub fn counters_of(&self, station: &StationId) -> Counters {
+        self.stations[self.station_by_id[station]].counters()
+    }
+
+    /// Transfers and commands that a station holds, and their bytes.
+    #[must_use]
+    pub fn holds(&self, station: &StationId) -> (usize, usize) {
+        self.stations[self.station_by_id[station]].holds()
     }
 
     /// The stations, in the order of the options.
@@ -234,26 +357,57 @@ impl World {
         self.handle_timeout(now);
         let index = self.station_by_id[station];
         act(&mut self.stations[index]);
+        self.rouse(index);
         self.plan_station(index);
     }
 
     fn act_station(&mut self, at: Moment, index: usize) {
         self.station_due[index] = None;
         if self.stations[index].poll_timeout().is_some_and(|due| due <= at) {
+            if self.stations[index].presence_is_due(at) {
+                self.tell_presence(at, index);
+            }
             self.stations[index].handle_timeout(at);
         }
         self.plan_station(index);
     }
 
     fn act_label(&mut self, at: Moment, index: usize) {
-        let Hung { label, station } = &mut self.labels[index];
+        let Hung { label, station, .. } = &mut self.labels[index];
         let station_index = *station;
         let station = &mut self.stations[station_index];
-        let mut air = Air { radio: self.radio, station, counters: &mut self.counters };
+        let mut air = Air { radio: self.radio, idle: self.idle, station, counters: &mut self.counters };
         let observation = label.act(at, &mut air);
         self.agenda.push(Reverse((label.due(), Actor::Label(index))));
         self.observe(observation);
         self.plan_station(station_index);
+    }
+
+    /// Labels with work at a station wake for it; all of them do when its session begins or ends.
+    fn rouse(&mut self, station: usize) {
+        let roused = match self.stations[station].take_roused() {
+            Some(labels) => labels.iter().filter_map(|label| self.label_by_id.get(label).copied()).collect(),
+            None => self.within_reach[station].clone(),
+        };
+        for index in roused {
+            let label = &mut self.labels[index].label;
+            let due = label.due();
+            label.rouse(self.now, self.idle, &mut self.counters);
+            if label.due() != due {
+                self.agenda.push(Reverse((label.due(), Actor::Label(index))));
+            }
+        }
+    }
+
+    /// A station is about to say which labels it has heard: it says each in its turn.
+    fn tell_presence(&mut self, at: Moment, station: usize) {
+        for index in &self.within_reach[station] {
+            let Hung { label, present_at, .. } = &mut self.labels[*index];
+            if *present_at + PRESENCE_REPEAT <= at && label.is_heard_between(*present_at, at) {
+                *present_at = at;
+                self.stations[station].hear(label.id());
+            }
+        }
     }
 
     fn observe(&mut self, observation: Option<Observation>) {

@@ -13,6 +13,8 @@ mod print_config;
 mod render;
 mod run;
 #[cfg(feature = "simulator")]
+mod simulate;
+#[cfg(feature = "simulator")]
 mod simulator;
 mod token;
 mod user;
@@ -51,6 +53,9 @@ enum Command {
     Catalog(catalog::Catalog),
     /// Draw one product's label as a PNG.
     Render(render::Render),
+    /// Run stores with simulated shops in virtual time.
+    #[cfg(feature = "simulator")]
+    Simulate(simulate::Simulate),
     /// Simulated base stations and labels.
     #[cfg(feature = "simulator")]
     #[command(subcommand)]
@@ -108,6 +113,8 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Catalog(catalog) => catalog.run(),
         Command::Render(render) => render.run(),
+        #[cfg(feature = "simulator")]
+        Command::Simulate(simulate) => simulate.run(),
         #[cfg(feature = "simulator")]
         Command::Simulator(simulator) => simulator.run(),
         Command::Journal(journal) => journal.run(),

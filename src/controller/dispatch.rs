@@ -219,7 +219,7 @@ impl Label {
         let under_way = self.under_way.as_mut()?;
         under_way.stage = Stage::Sent { digest };
         // What it holds may have become uncertain meanwhile.
-        let packed = packed.filter(|_| under_way.base == base);
+        let packed = packed.filter(|_| under_way.base == base).map(Box::new);
         under_way.base = base;
         let ahead = activate_at.map(|activate_at| Ahead { slot: SLOT, activate_at });
         let lane = if ahead.is_some() { Lane::Routine } else { lane };

@@ -550,7 +550,7 @@ impl Store {
         let picture = Picture { held: base.and_then(|base| self.parts.pictures.get(&base)), ..picture };
         let order = match ahead {
             None => StationOrder::Submit(picture),
-            Some(ahead) => StationOrder::Stage(picture, ahead),
+            Some(ahead) => StationOrder::Stage(Box::new(picture), ahead),
         };
         self.order(station, order, [number]);
     }

@@ -1,13 +1,16 @@
 //! The core, the heads and the simulator's world on one virtual clock: the same state machines as in
-//! production, around which this is a loop. Journal, view and render threads answer at once.
+//! production, around which this is a loop. View and render threads answer at once, and so does the journal, unless
+//! it is told to take its time.
 
-use std::collections::BTreeMap;
+mod planted;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_drivers::head::{Ahead, Head, HeadEvent, HeadOptions, Picture};
-use gondola_protocol::message::Action;
-use gondola_protocol::{Digest, LabelId, Moment, Planes, SessionId, StationId};
+use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::{Digest, Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
 use gondola_simulator::world::{Observation, World, WorldOptions};
 
 use crate::catalog::SnapshotPart;
@@ -16,10 +19,17 @@ use crate::controller::message::{Answer, Input, Output, Publication, Refusal, Re
 use crate::controller::{Controller, StoreSettings};
 use crate::journal::Entry;
 use crate::render::{RenderError, Renderer};
-use crate::template::Templates;
+use crate::storage::view::{Tree, ViewChange};
+use crate::template::{RenderKey, Scene, Templates};
+
+use planted::Bug;
+pub use planted::Planted;
 
 /// Wait before a base station whose session is over is connected again.
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);
+
+/// Pictures that are kept by what decides their pixels: 40 MB of common ones.
+const DRAWN_MAX: usize = 4_096;
 
 /// Something that happened, for traces and for checks from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,31 +42,60 @@ pub enum Event {
     Published(Moment, Publication),
     /// A reload was asked for.
     Reload(Moment, Facet),
-    /// A transfer went to a base station.
-    Sent(Moment, StationId, LabelId),
+    /// A picture went to a base station: its edition and its digest.
+    Sent(Moment, StationId, LabelId, Edition, Digest),
     /// A picture went to a base station, for a label that is to keep it until an instant.
-    Staged(Moment, LabelId, Moment),
+    Staged(Moment, LabelId, Edition, Digest, Moment),
     /// A label was told to do something.
     Commanded(Moment, LabelId, Action),
+    /// A base station's head took a transfer or a command.
+    Taken(Moment, TransferNumber),
+    /// It said what became of a transfer or a command that it had taken.
+    Settled(Moment, TransferNumber),
     /// A glass changed.
     Glass(Observation),
     /// A person was told.
     Notice(Moment, String),
 }
 
+/// How a harness differs from one in which everything is done at once and nothing is wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HarnessOptions {
+    /// What a group commit of the journal takes.
+    pub sync_delay: Duration,
+    /// A bug that a test plants, to see that it is found.
+    pub planted: Option<Planted>,
+}
+
+/// What outlives a crash.
+#[derive(Debug, Default)]
+struct Disk {
+    journal: Vec<(Moment, Entry)>,
+    view: BTreeMap<(Tree, Vec<u8>), Vec<u8>>,
+    /// Batches that are not synced, by when they will be.
+    unsynced: VecDeque<(Moment, Vec<Entry>)>,
+}
+
 /// One store, one shop, one clock.
 #[derive(Debug)]
 pub struct Harness {
     now: Moment,
+    options: HarnessOptions,
+    settings: StoreSettings,
+    disk: Disk,
+    bug: Bug,
     controller: Controller,
     heads: BTreeMap<StationId, Head>,
     sessions: u32,
     /// Base stations whose session is over, by when they are connected again.
     reconnects: BTreeMap<StationId, Moment>,
     world: World,
+    templates: Arc<Templates>,
     renderer: Renderer,
     /// Pictures by digest, as the store keeps them.
     pictures: BTreeMap<Digest, Planes>,
+    /// Pictures by what decides their pixels, so that products that look the same are drawn once.
+    drawn: BTreeMap<RenderKey, Planes>,
     appended: u64,
     stored: u64,
     ticket: Ticket,
@@ -69,12 +108,30 @@ impl Harness {
     /// # Errors
     /// The fonts do not open.
     pub fn new(settings: StoreSettings, world: WorldOptions, start: Moment) -> Result<Self, RenderError> {
+        Self::with(HarnessOptions::default(), settings, world, start)
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As of [`Harness::new`].
+    pub fn with(
+        options: HarnessOptions,
+        settings: StoreSettings,
+        world: WorldOptions,
+        start: Moment,
+    ) -> Result<Self, RenderError> {
         let stations: Vec<StationId> = world.stations.iter().map(|station| station.id.clone()).collect();
-        let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), start);
+        let templates = Arc::new(Templates::embedded());
+        let mut controller = Controller::new(settings.clone(), Arc::clone(&templates), start);
         controller.resume(start, None, None);
-        let head = |id: &StationId| (id.clone(), Head::new(id.clone(), HeadOptions::default()));
         let mut harness = Self {
             now: start,
+            options,
+            settings,
+            templates,
+            disk: Disk::default(),
+            bug: Bug::default(),
             controller,
             heads: stations.iter().map(head).collect(),
             sessions: 0,
@@ -82,6 +139,7 @@ impl Harness {
             world: World::new(world, start),
             renderer: Renderer::new()?,
             pictures: BTreeMap::new(),
+            drawn: BTreeMap::new(),
             appended: 0,
             stored: 0,
             ticket: 0,
@@ -91,6 +149,34 @@ impl Harness {
             harness.connect(station);
         }
         Ok(harness)
+    }
+
+    /// The controller dies and starts again from what is on disk: journal batches that are not synced are lost, as are
+    /// the pictures. Its base stations are connected again after a while; its sources are to be read again, as at
+    /// each start.
+    ///
+    /// # Panics
+    /// The view holds what nobody has put there.
+    pub fn crash(&mut self) {
+        let stations: Vec<StationId> = self.heads.keys().cloned().collect();
+        for station in &stations {
+            self.world.disconnect(self.now, station);
+            self.reconnects.insert(station.clone(), self.now + RECONNECT_WAIT);
+        }
+        self.heads = stations.iter().map(head).collect();
+        self.disk.unsynced.clear();
+        self.pictures.clear();
+        (self.appended, self.stored) = (0, 0);
+        let mut controller = Controller::new(self.settings.clone(), Arc::clone(&self.templates), self.now);
+        for ((tree, key), value) in &self.disk.view {
+            controller.catalog_mut().restore(*tree, key, value).expect("the view holds what was put there");
+        }
+        for (at, entry) in &self.disk.journal {
+            controller.replay(None, *at, entry);
+        }
+        controller.resume(self.now, None, self.disk.journal.last().map(|(at, _)| *at));
+        self.controller = controller;
+        self.pump();
     }
 
     /// Connects a base station.
@@ -158,6 +244,8 @@ impl Harness {
             }
             self.world.handle_timeout(self.now);
             self.reconnect();
+            self.sync();
+            self.misbehave();
             self.pump();
         }
         self.now = end;
@@ -200,16 +288,38 @@ impl Harness {
         &mut self.world
     }
 
-    /// Everything that happened.
+    /// Everything that happened, as far as nobody has taken it.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
+    /// Takes what happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Data frames that the heads put on their lines again.
+    #[must_use]
+    pub fn retransmissions(&self) -> u64 {
+        self.heads.values().map(|head| head.counters().retransmissions).sum()
+    }
+
     fn poll_timeout(&self) -> Option<Moment> {
         let heads = self.heads.values().map(Head::poll_timeout);
         let reconnect = self.reconnects.values().min().copied();
-        heads.chain([self.controller.poll_timeout(), self.world.poll_timeout(), reconnect]).flatten().min()
+        let sync = self.disk.unsynced.front().map(|(at, _)| *at);
+        let own = [self.controller.poll_timeout(), self.world.poll_timeout(), reconnect, sync, self.bug.poll_timeout()];
+        heads.chain(own).flatten().min()
+    }
+
+    /// Brings to disk what is due.
+    fn sync(&mut self) {
+        while let Some((_, entries)) = self.disk.unsynced.pop_front_if(|(at, _)| *at <= self.now) {
+            self.disk.journal.extend(entries.into_iter().map(|entry| (self.now, entry)));
+            self.appended += 1;
+            self.controller.handle(self.now, Input::Synced { batches: self.appended, head: None });
+        }
     }
 
     fn cut(&mut self, station: &StationId) {
@@ -241,6 +351,7 @@ impl Harness {
                 moved = true;
                 self.perform(output);
             }
+            let mut told = Vec::new();
             for (station, head) in &mut self.heads {
                 while let Some(bytes) = head.poll_transmit() {
                     moved = true;
@@ -250,10 +361,11 @@ impl Harness {
                     moved = true;
                     head.handle_bytes(self.now, &bytes);
                 }
-                while let Some(event) = head.poll_event() {
-                    moved = true;
-                    self.controller.handle(self.now, Input::Station(station.clone(), event));
-                }
+                told.extend(std::iter::from_fn(|| head.poll_event()).map(|event| (station.clone(), event)));
+            }
+            for (station, event) in told {
+                moved = true;
+                self.take_event(station, event);
             }
             while let Some(observation) = self.world.poll_observation() {
                 self.events.push(Event::Glass(observation));
@@ -264,32 +376,103 @@ impl Harness {
         }
     }
 
+    fn append(&mut self, entries: Vec<Entry>) {
+        self.events.extend(entries.iter().map(|entry| Event::Journal(self.now, entry.clone())));
+        if self.options.sync_delay > Duration::ZERO {
+            self.disk.unsynced.push_back((self.now + self.options.sync_delay, entries));
+            self.acknowledge_early();
+        } else {
+            self.appended += 1;
+            self.controller.handle(self.now, Input::Synced { batches: self.appended, head: None });
+        }
+    }
+
+    /// The view is at hand as long as the journal takes its time: only then can anybody crash.
+    fn store(&mut self, changes: Vec<ViewChange>) {
+        if self.options.sync_delay > Duration::ZERO {
+            for ViewChange { tree, key, value } in changes {
+                match value {
+                    Some(value) => _ = self.disk.view.insert((tree, key), value),
+                    None => _ = self.disk.view.remove(&(tree, key)),
+                }
+            }
+        }
+        self.stored += 1;
+        self.controller.handle(self.now, Input::Stored(self.stored));
+    }
+
+    fn send(&mut self, station: &StationId, picture: Picture, base: Option<Digest>, ahead: Option<Ahead>) {
+        let (now, number) = (self.now, picture.number);
+        let (label, edition, digest) = (picture.label, picture.edition, picture.planes.digest());
+        self.events.push(match ahead {
+            None => Event::Sent(now, station.clone(), label, edition, digest),
+            Some(ahead) => Event::Staged(now, label, edition, digest, ahead.activate_at),
+        });
+        let held = base.and_then(|base| self.pictures.get(&base).cloned());
+        let picture = self.tamper(station, Picture { held, ..picture });
+        let accepted = self.heads.get_mut(station).is_some_and(|head| match ahead {
+            None => head.submit(now, picture).is_ok(),
+            Some(ahead) => head.stage(now, picture, ahead).is_ok(),
+        });
+        if accepted {
+            self.events.push(Event::Taken(now, number));
+        } else {
+            self.controller.handle(now, Input::Unsent(number));
+        }
+    }
+
+    fn command(&mut self, station: &StationId, action: Action, lane: Lane, labels: Vec<(TransferNumber, LabelId)>) {
+        let now = self.now;
+        self.events.extend(labels.iter().map(|(_, label)| Event::Commanded(now, *label, action)));
+        let numbers: Vec<TransferNumber> = labels.iter().map(|(number, _)| *number).collect();
+        let head = self.heads.get_mut(station);
+        let accepted = head.is_some_and(|head| head.command(now, action, lane, labels).is_ok());
+        for number in numbers {
+            if accepted {
+                self.events.push(Event::Taken(now, number));
+            } else {
+                self.controller.handle(now, Input::Unsent(number));
+            }
+        }
+    }
+
+    /// Hands a head's event to the core.
+    fn take_event(&mut self, station: StationId, event: HeadEvent) {
+        if let HeadEvent::Outcome { number, outcome } = event {
+            if self.swallows(number) {
+                return;
+            }
+            self.embellish(&station, number, outcome);
+            self.events.push(Event::Settled(self.now, number));
+        }
+        if let HeadEvent::CheckIn(check_in) = &event {
+            self.keep_awake(&station, check_in.label);
+        }
+        self.controller.handle(self.now, Input::Station(station, event));
+    }
+
+    fn draw(&mut self, scene: &Scene) -> Planes {
+        if self.drawn.len() >= DRAWN_MAX {
+            self.drawn.clear();
+        }
+        let Self { drawn, renderer, .. } = self;
+        drawn.entry(scene.key()).or_insert_with(|| renderer.render(scene).planes).clone()
+    }
+
     fn perform(&mut self, output: Output) {
         let now = self.now;
         match output {
-            Output::Append(entries) => {
-                self.events.extend(entries.into_iter().map(|entry| Event::Journal(now, entry)));
-                self.appended += 1;
-                self.controller.handle(now, Input::Synced { batches: self.appended, head: None });
-            }
-            Output::Store(_) => {
-                self.stored += 1;
-                self.controller.handle(now, Input::Stored(self.stored));
-            }
+            Output::Append(entries) => self.append(entries),
+            Output::Store(changes) => self.store(changes),
             Output::Render { number, scene, .. } => {
-                let planes = self.renderer.render(&scene).planes;
+                let planes = self.draw(&scene);
                 self.pictures.insert(planes.digest(), planes.clone());
-                self.controller.handle(now, Input::Rendered { number, planes, packed: None });
-            }
-            Output::Send { station, picture, base, ahead } => self.submit(&station, picture, base, ahead),
-            Output::Command { station, action, lane, labels } => {
-                self.events.extend(labels.iter().map(|(_, label)| Event::Commanded(now, *label, action)));
-                let head = self.heads.get_mut(&station);
-                let refused = head.and_then(|head| head.command(now, action, lane, labels).err()).unwrap_or_default();
-                for (number, _) in refused {
-                    self.controller.handle(now, Input::Unsent(number));
+                if !self.loses_picture() {
+                    self.controller.handle(now, Input::Rendered { number, planes, packed: None });
                 }
             }
+            Output::Send { station, picture, base, ahead } => self.send(&station, picture, base, ahead),
+            Output::Command { station, action, lane, labels } => self.command(&station, action, lane, labels),
             Output::Cancel(station, number) => {
                 if let Some(head) = self.heads.get_mut(&station) {
                     head.cancel(now, number);
@@ -303,20 +486,8 @@ impl Harness {
             Output::Acknowledge(_) | Output::Changed(_) => {}
         }
     }
+}
 
-    fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>, ahead: Option<Ahead>) {
-        self.events.push(match ahead {
-            None => Event::Sent(self.now, station.clone(), picture.label),
-            Some(ahead) => Event::Staged(self.now, picture.label, ahead.activate_at),
-        });
-        let number = picture.number;
-        let picture = Picture { held: base.and_then(|base| self.pictures.get(&base).cloned()), ..picture };
-        let accepted = self.heads.get_mut(station).is_some_and(|head| match ahead {
-            None => head.submit(self.now, picture).is_ok(),
-            Some(ahead) => head.stage(self.now, picture, ahead).is_ok(),
-        });
-        if !accepted {
-            self.controller.handle(self.now, Input::Unsent(number));
-        }
-    }
+fn head(id: &StationId) -> (StationId, Head) {
+    (id.clone(), Head::new(id.clone(), HeadOptions::default()))
 }

@@ -169,13 +169,22 @@ fn set_price(event: &mut Value, price: Decimal) {
 /// The shipped sample catalog as base events.
 fn sample_catalog() -> Result<BTreeMap<Sku, Published>, PublishError> {
     let mut products = BTreeMap::new();
-    for line in include_str!("../../label-templates/samples/catalog.ndjson").lines() {
-        let event: Value = serde_json::from_str(line).map_err(PublishError::Sample)?;
+    for event in read_samples().collect::<Result<Vec<_>, _>>().map_err(PublishError::Sample)? {
         if let Some(sku) = event["sku"].as_str().and_then(|sku| sku.parse().ok()) {
             products.insert(sku, Published { event, at: Moment::ZERO });
         }
     }
     Ok(products)
+}
+
+fn read_samples() -> impl Iterator<Item = serde_json::Result<Value>> {
+    include_str!("../../label-templates/samples/catalog.ndjson").lines().map(serde_json::from_str)
+}
+
+/// The sample catalog's base events.
+#[must_use]
+pub fn samples() -> Vec<Value> {
+    read_samples().filter_map(Result::ok).filter(|event| event["sku"].is_string()).collect()
 }
 
 /// A published event as the catalog's rows, read afresh.

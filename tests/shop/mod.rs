@@ -109,6 +109,7 @@ impl Shop {
             panel: panel(number),
             wake: options.wake,
             station: Some(station(number % options.stations)),
+            shows: None,
             refresh: None,
         };
         let world = WorldOptions {
@@ -334,6 +335,8 @@ impl Shop {
                 | Event::Sent(..)
                 | Event::Staged(..)
                 | Event::Commanded(..)
+                | Event::Taken(..)
+                | Event::Settled(..)
                 | Event::Notice(..)
                 | Event::Published(..)
                 | Event::Reload(..) => {}

@@ -41,7 +41,7 @@ fn small(labels: u64) -> ShopOptions {
 
 fn staged(shop: &Shop) -> BTreeSet<LabelId> {
     let labels = shop.harness.events().iter().filter_map(|event| match event {
-        Event::Staged(_, label, _) => Some(*label),
+        Event::Staged(_, label, ..) => Some(*label),
         _ => None,
     });
     labels.collect()

@@ -1,4 +1,6 @@
-//! The control API: what the glasses show, the counters, and faults.
+//! The control API: what the glasses show, the counters, faults, and what else can be changed.
+
+mod changes;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Panel, StationId};
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,11 @@ pub(super) async fn serve(listener: TcpListener, handle: Handle, stop: Cancellat
         .route("/labels", get(labels))
         .route("/labels/{label}/screen.png", get(screen))
         .route("/labels/{label}/fault", put(fault))
+        .route("/labels/{label}/temperature", put(changes::temperature))
+        .route("/labels/{label}/drain", post(changes::drain))
+        .route("/base-stations/{station}/power", put(changes::power))
+        .route("/base-stations/{station}/reboot", post(changes::reboot))
+        .route("/radio", put(changes::radio))
         .route("/counters", get(counters))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no such page", PAGES))
         .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no such method", PAGES))
@@ -62,8 +69,9 @@ pub(super) async fn serve(listener: TcpListener, handle: Handle, stop: Cancellat
 }
 
 /// What there is, for somebody who asked for something else.
-const PAGES: &str = "the control API has GET /labels, GET /labels/{label}/screen.png, PUT /labels/{label}/fault and \
-                     GET /counters";
+const PAGES: &str = "the control API has GET /labels, GET /labels/{label}/screen.png, PUT /labels/{label}/fault, \
+                     PUT /labels/{label}/temperature, POST /labels/{label}/drain, PUT /base-stations/{id}/power, \
+                     POST /base-stations/{id}/reboot, PUT /radio and GET /counters";
 
 /// A label in `GET /labels`.
 #[derive(Serialize)]
@@ -77,6 +85,7 @@ struct LabelRow {
     displayed_at_us: Option<u64>,
     wakes: u64,
     battery_mv: Millivolts,
+    temperature_c: i8,
     fault: Option<&'static str>,
 }
 
@@ -91,6 +100,7 @@ impl From<LabelState> for LabelRow {
             displayed_at_us: state.displayed_at.map(gondola_protocol::Moment::as_micros),
             wakes: state.wakes,
             battery_mv: state.battery_mv,
+            temperature_c: state.temperature_c,
             fault: state.fault.map(|fault| fault.as_str()),
         }
     }
@@ -102,6 +112,7 @@ impl From<LabelState> for LabelRow {
 enum FaultBody {
     None,
     Deaf,
+    Mute,
     Stuck,
     DeadPixel { x: u16, y: u16 },
     Reset,
@@ -112,6 +123,7 @@ impl From<FaultBody> for Option<Fault> {
         match body {
             FaultBody::None => None,
             FaultBody::Deaf => Some(Fault::Deaf),
+            FaultBody::Mute => Some(Fault::Mute),
             FaultBody::Stuck => Some(Fault::Stuck),
             FaultBody::DeadPixel { x, y } => Some(Fault::DeadPixel { x, y }),
             FaultBody::Reset => Some(Fault::Reset),

@@ -193,6 +193,47 @@ impl Handle {
         self.ask(move |world, now| world.reboot(now, &station)).await
     }
 
+    /// A station loses its power, or has it again; see [`World::set_power`].
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn set_power(&self, station: &StationId, is_on: bool) -> Result<(), Closed> {
+        let station = station.clone();
+        self.ask(move |world, now| world.set_power(now, &station, is_on)).await
+    }
+
+    /// From now on so much is lost; see [`World::set_loss`].
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn set_loss(&self, loss: f64) -> Result<(), Closed> {
+        self.ask(move |world, now| world.set_loss(now, loss)).await
+    }
+
+    /// It is warmer or colder at a label from now on.
+    ///
+    /// # Errors
+    /// See [`Handle::labels`]; inside, [`FaultError`].
+    pub async fn set_temperature(&self, label: LabelId, celsius: i8) -> Result<Result<(), FaultError>, Closed> {
+        self.ask(move |world, now| world.set_temperature(now, label, celsius)).await
+    }
+
+    /// So many percent of a label's battery are gone at once.
+    ///
+    /// # Errors
+    /// See [`Handle::labels`]; inside, [`FaultError`].
+    pub async fn drain_battery(&self, label: LabelId, percent: u8) -> Result<Result<(), FaultError>, Closed> {
+        self.ask(move |world, now| world.drain_battery(now, label, u64::from(percent) * 10_000)).await
+    }
+
+    /// The stations, in the order of the configuration.
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn stations(&self) -> Result<Vec<StationId>, Closed> {
+        self.ask(|world, _| world.stations().cloned().collect()).await
+    }
+
     /// What a station holds at once changes; see [`World::set_credits`].
     ///
     /// # Errors

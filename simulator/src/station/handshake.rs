@@ -68,6 +68,7 @@ impl Station {
             self.counters.voided += self.session.as_ref().map_or(0, |session| session.waiting.len() as u64);
             self.counters.sessions += 1;
             self.session = Some(Session::new(now, id, version, seal, &self.options));
+            self.turned_over = true;
             self.out.clear();
         } else if self.link == Link::Silent
             && let Some(session) = &mut self.session

@@ -32,6 +32,7 @@ pub(super) fn shop(seed: u64, loss: f64, count: u64) -> WorldOptions {
         panel: panel(),
         wake: Duration::from_secs(5),
         station: None,
+        shows: None,
         refresh: None,
     };
     WorldOptions { seed, loss, stations: vec![StationOptions::default()], labels: (1..=count).map(label).collect() }

@@ -175,6 +175,31 @@ async fn faults_are_set_and_mistakes_are_problems() {
 }
 
 #[tokio::test]
+async fn a_shop_is_changed_while_it_is_served() {
+    let shop = Shop::open().await;
+    let label = "/labels/0000000000000001";
+    shop.check(&format!("PUT {label}/temperature"), r#"{"celsius":-18}"#, "204", "").await;
+    shop.check("GET /labels", "", "200", r#""temperature_c":-18"#).await;
+    let before = shop.handle.labels().await.unwrap()[0].battery_mv;
+    shop.check(&format!("POST {label}/drain"), r#"{"percent":50}"#, "204", "").await;
+    let after = shop.handle.labels().await.unwrap()[0].battery_mv;
+    assert_eq!(before.0 - after.0, 300);
+    shop.check(&format!("POST {label}/drain"), r#"{"percent":101}"#, "400", "101 % of a battery").await;
+    shop.check("POST /labels/0000000000000009/drain", r#"{"percent":1}"#, "404", "is not in this simulated shop").await;
+    shop.check("PUT /radio", r#"{"loss":0.25}"#, "204", "").await;
+    shop.check("PUT /radio", r#"{"loss":1.5}"#, "400", "a loss of 1.5 is not 0 to 1").await;
+    shop.check("PUT /radio", r#"{"loss":0}"#, "204", "").await;
+    shop.check("PUT /base-stations/front/power", r#"{"on":false}"#, "204", "").await;
+    shop.check("PUT /base-stations/back/power", r#"{"on":false}"#, "404", "base station `back` is not in").await;
+    shop.check("PUT /base-stations/front/power", r#"{"off":true}"#, "400", "unknown field `off`").await;
+    shop.check("PUT /base-stations/front/power", r#"{"on":true}"#, "204", "").await;
+    shop.check("POST /base-stations/front/reboot", "", "204", "").await;
+    assert_eq!(shop.handle.counters().await.unwrap().reboots, 2);
+    Remote::connect(shop.front, 1).await;
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named_with_its_station() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();

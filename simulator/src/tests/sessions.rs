@@ -1,5 +1,6 @@
 //! The station's side of a session.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -177,12 +178,22 @@ fn an_idle_fleet_sends_only_presence() {
     assert_eq!(bench.controller.check_ins.len(), told);
     let presences = &bench.controller.presences[before..];
     let mut last = start;
+    let mut heard = BTreeMap::new();
     for (at, labels) in presences {
         assert!(at.since(last) <= Duration::from_secs(15));
-        assert_eq!(labels.len(), 30);
+        for label in labels {
+            let before = heard.insert(*label, *at).unwrap_or(start);
+            assert!((before == start || at.since(before) >= 5 * MINUTE) && at.since(before) < 6 * MINUTE);
+        }
         last = *at;
     }
+    assert_eq!(heard.len(), 30);
     assert!(start + 10 * MINUTE - Duration::from_secs(15) <= last);
+    // Each label woke 132 times, and said what it shows at the first.
+    let counters = bench.world.counters();
+    assert!(counters.wakes - counters.idle_wakes < 2 * 30, "{counters:?}");
+    assert!((30 * 131..30 * 133).contains(&counters.wakes), "{counters:?}");
+    assert!(bench.world.events() < 400, "{} events for nothing", bench.world.events());
 }
 
 #[test]

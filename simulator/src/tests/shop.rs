@@ -210,6 +210,79 @@ fn the_seed_decides_the_trace() {
 }
 
 #[test]
+fn a_mute_label_hears_and_is_not_heard() {
+    let mut bench = Bench::new(shop(1, 0.0, 1));
+    bench.run(MINUTE);
+    bench.world.set_fault(bench.now, LABEL, Some(Fault::Mute)).unwrap();
+    let (before, presences) = (bench.label(LABEL), bench.controller.presences.len());
+    bench.send_batch([transfer(7, LABEL, 10, &picture(0xA5))]);
+    bench.run(10 * MINUTE);
+    let after = bench.label(LABEL);
+    assert!(after.wakes >= before.wakes + 119 && after.spent_nc > before.spent_nc, "{after:?}");
+    assert_eq!((after.displayed_at, bench.controller.statuses.len()), (None, 0));
+    assert!(bench.controller.presences[presences..].iter().all(|(_, labels)| labels.is_empty()));
+    bench.world.set_fault(bench.now, LABEL, None).unwrap();
+    bench.run(MINUTE);
+    assert_eq!(bench.world.screen(LABEL), Some(picture(0xA5)));
+}
+
+#[test]
+fn a_station_without_power_hears_nobody_and_forgets_everything() {
+    let mut bench = Bench::new(shop(1, 0.0, 1));
+    bench.run(MINUTE);
+    bench.send_batch([transfer(7, LABEL, 10, &picture(0xA5))]);
+    bench.world.set_power(bench.now, &bench.station, false);
+    let frames = bench.world.counters().frames_up;
+    bench.run(5 * MINUTE);
+    assert_eq!((bench.label(LABEL).displayed_at, bench.world.counters().frames_up), (None, frames));
+    bench.world.set_power(bench.now, &bench.station, true);
+    bench.hello(2);
+    assert_eq!(bench.controller.welcome.as_ref().unwrap().epoch, 2);
+    bench.run(MINUTE);
+    assert_eq!(bench.label(LABEL).displayed_at, None, "what it held is gone");
+    bench.send_batch([transfer(8, LABEL, 10, &picture(0xA5))]);
+    bench.run(MINUTE);
+    assert_eq!(bench.world.screen(LABEL), Some(picture(0xA5)));
+}
+
+#[test]
+fn a_cold_glass_changes_slowly() {
+    let shown_at = |temperature_c| {
+        let mut bench = Bench::new(shop(1, 0.0, 1));
+        bench.world.set_temperature(bench.now, LABEL, temperature_c).unwrap();
+        bench.send_batch([transfer(7, LABEL, 10, &picture(0xA5))]);
+        bench.run(MINUTE);
+        assert_eq!(bench.controller.check_ins.last().unwrap().temperature_c, temperature_c);
+        bench.label(LABEL).displayed_at.unwrap()
+    };
+    assert_eq!(shown_at(-5).since(shown_at(15)), Duration::from_secs(6), "three times three seconds");
+    assert_eq!(shown_at(30), shown_at(15));
+}
+
+#[test]
+fn labels_at_one_station_take_turns_on_the_air() {
+    let raw = |number: u32| {
+        let planes = picture(3);
+        let data = planes.bytes().clone();
+        Transfer { encoding: Encoding::Raw, data, ..transfer(number, LabelId(number.into()), 1, &planes) }
+    };
+    let mut bench = Bench::new(shop(1, 0.0, 100));
+    bench.run(MINUTE);
+    let start = bench.now;
+    for number in (1..=100).step_by(8) {
+        bench.send_batch((number..(number + 8).min(101)).map(raw));
+    }
+    bench.run(5 * MINUTE);
+    let last = bench.world.labels().filter_map(|label| label.displayed_at).max().unwrap();
+    assert_eq!(bench.world.counters().displayed, 100);
+    // 9,472 raw bytes and their parts are 395 ms on the air. One after the other they take longer than a wake of 5 s.
+    let took = last.since(start);
+    assert!(took > Duration::from_millis(100 * 395), "{took:?}");
+    let bound = bench.world.wave_bound(&bench.station, bench.world.counters(), Duration::from_secs(5));
+    assert!(took < bound + Duration::from_secs(3), "{took:?} for {bound:?}");
+}
+
+#[test]
 fn a_label_lives_the_same_life_whoever_hangs_beside_it() {
     let wakes = |count| {
         let mut bench = Bench::new(shop(6, 0.2, count));

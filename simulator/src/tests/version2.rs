@@ -104,6 +104,31 @@ fn a_stage_that_comes_too_late_is_shown_at_once_and_an_older_one_never() {
 }
 
 #[test]
+fn a_page_is_shown_until_told_otherwise() {
+    let mut bench = Bench::speaking(2, shop(1, 0.0, 1));
+    time_sync(&mut bench);
+    bench.send_batch([transfer(1, LABEL, 5, &picture(1))]);
+    bench.run(MINUTE);
+    stage(&mut bench, 2, 6, 7, Moment::ZERO);
+    bench.run(MINUTE);
+    assert_eq!(bench.world.screen(LABEL), Some(picture(1)), "a page waits for its command");
+    for (number, slot, mark, edition) in [(3, 1, 7, 6), (4, 1, 7, 6), (5, 0, 1, 5), (6, 0, 1, 5), (7, 1, 7, 6)] {
+        command(&mut bench, number, Action::Page { slot });
+        bench.run(MINUTE);
+        assert_eq!(bench.world.screen(LABEL), Some(picture(mark)), "slot {slot}");
+        let told = bench.controller.reports.last().unwrap();
+        assert_eq!((told.check_in.edition, told.slots.len()), (Edition(edition), 1));
+    }
+    // Another transfer is what slot 0 means from then on.
+    bench.send_batch([transfer(8, LABEL, 9, &picture(9))]);
+    bench.run(MINUTE);
+    command(&mut bench, 9, Action::Page { slot: 0 });
+    bench.run(MINUTE);
+    assert_eq!(bench.world.screen(LABEL), Some(picture(9)));
+    assert!(bench.controller.statuses.iter().all(|(number, status)| (*status == Status::Staged) == (number.0 == 2)));
+}
+
+#[test]
 fn labels_do_what_they_are_told() {
     let mut bench = Bench::speaking(2, shop(1, 0.0, 1));
     bench.send_batch([transfer(1, LABEL, 5, &picture(1))]);

@@ -18,7 +18,10 @@ const WORDS_MAX: usize = SIDE_MAX.div_ceil(64);
 /// After so many rows or columns every mask begins again.
 const PERIOD: usize = 12;
 
-const MASKS: [(MaskPattern, fn(usize, usize) -> bool); 8] = [
+/// Whether a mask inverts the module in a column and a row.
+type Inverts = fn(usize, usize) -> bool;
+
+const MASKS: [(MaskPattern, Inverts); 8] = [
     (MaskPattern::Checkerboard, |x, y| (x + y).is_multiple_of(2)),
     (MaskPattern::HorizontalLines, |_, y| y.is_multiple_of(2)),
     (MaskPattern::VerticalLines, |x, _| x.is_multiple_of(3)),
