@@ -16,9 +16,13 @@ use gondola_bench::learner::{Learner, Unlimited};
 use gondola_bench::{median, timed};
 use gondola_drivers::encode::compact::{compact, delta};
 use gondola_drivers::encode::deflate::deflate;
+use gondola_drivers::openepaperlink::LabelType;
+use gondola_drivers::openepaperlink::label_type::{Offered, Packing, Rotation};
+use gondola_drivers::openepaperlink::payload::{self, Variant};
 use gondola_protocol::Planes;
 use gondola_protocol::message::Encoding;
 use gondola_simulator::decode::decode;
+use gondola_simulator::openepaperlink::{Maker, Model, file};
 use serde_json::json;
 
 /// Labels that are measured: 20 of each panel.
@@ -51,8 +55,46 @@ impl Figures {
         self.measure("zlib9", || zlib(after.bytes()), |packed| assert_eq!(unzlib(packed), after.bytes()[..]));
         self.measure("deflate4k", || deflate(after.bytes()), by_label(Encoding::Deflate));
         self.measure("compact", || compact(after), by_label(Encoding::Compact));
+        for (name, packing) in RADIO_PACKINGS {
+            self.radio(name, packing, after);
+        }
         self.measure("delta_zlib9", || zlib(&change), |packed| assert_eq!(unzlib(packed), change));
         self.measure("delta_compact", || delta(after, before).unwrap_or_default(), by_label(Encoding::Delta));
+    }
+}
+
+/// What labels of OpenEPaperLink can unpack.
+const RADIO_PACKINGS: [(&str, Packing); 2] =
+    [("oepl_zlib4k", Packing::Zlib { since: 0 }), ("oepl_group5", Packing::Group5 { since: 0 })];
+
+impl Figures {
+    /// The same for a label of OpenEPaperLink, on the panels that can be such a label's: rows of whole bytes.
+    fn radio(&mut self, name: &'static str, packing: Packing, planes: &Planes) {
+        let (panel, upright) = (planes.panel(), Rotation::None);
+        if !panel.width().is_multiple_of(8) {
+            return;
+        }
+        let label_type = LabelType {
+            id: 0,
+            name: String::new(),
+            panel,
+            rotation: upright,
+            packing,
+            offered: Offered::Kept,
+            has_button: false,
+            has_light: false,
+        };
+        let model = Model {
+            id: 0,
+            size: (panel.width(), panel.height()),
+            turns: 0,
+            colours: panel.colours(),
+            maker: Maker::Efr32,
+        };
+        let pack = || payload::pack(planes, &label_type, 0, Variant::default()).expect("the panel is the type's");
+        let kind = pack().kind.code();
+        let compare = |packed: &[u8]| assert_eq!(file::read(model, kind, packed).as_ref(), Ok(planes));
+        self.measure(name, || pack().bytes, compare);
     }
 }
 

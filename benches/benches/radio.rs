@@ -1,0 +1,219 @@
+//! How soon a radio of OpenEPaperLink gets the block that it asks for, while every core draws pictures.
+//!
+//! A scripted radio at one end of a pseudo-terminal, the station's task at the other, and as many threads that render as
+//! there are cores. Each request is timed to the first byte of its answer, and to its last: a radio at high speed sends
+//! what it has 140 ms after it has asked, and its own line takes 21 ms of them.
+
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark reads the clock and reports")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use gondola_bench::corpus::{Corpus, Set};
+use gondola_drivers::head::{HeadEvent, Picture};
+use gondola_drivers::openepaperlink::line::{BAUD_SLOW, LineOptions};
+use gondola_drivers::openepaperlink::wire::checksum;
+use gondola_drivers::openepaperlink::{LabelTypes, RadioOptions};
+use gondola_drivers::{StationHandle, StationOptions, StationOrder, Transport, spawn};
+use gondola_protocol::message::Lane;
+use gondola_protocol::{Edition, LabelId, Moment, Planes, TransferNumber};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_serial::{SerialPort, SerialStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Labels that have a picture waiting.
+const LABELS: u64 = 64;
+
+/// Requests that are timed.
+const REQUESTS: usize = 4_000;
+
+/// From one answer to the next request, in milliseconds: 5 to 20.
+const PAUSES_MS: [u64; 4] = [5, 9, 14, 20];
+
+/// Bytes of an answer.
+const ANSWER: usize = 3 + 4_132;
+
+/// What a radio must have the block by, so that it meets its deadline whatever it does meanwhile.
+const LIMIT: Duration = Duration::from_millis(50);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let cores = std::thread::available_parallelism()?.get();
+    let renderers: Vec<_> = (0..cores).map(|seed| draw(Arc::clone(&stop), seed as u64)).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let timed = runtime.block_on(time_answers());
+    stop.store(true, Ordering::Relaxed);
+    let pictures: usize = renderers.into_iter().map(|thread| thread.join().unwrap_or(0)).sum();
+    let mut timed = timed?;
+    report(&mut timed, cores, pictures);
+    Ok(())
+}
+
+/// Draws until it is told to stop. Answers how many pictures.
+fn draw(stop: Arc<AtomicBool>, seed: u64) -> std::thread::JoinHandle<usize> {
+    std::thread::spawn(move || {
+        let Ok(corpus) = Corpus::new(Set::Measure, seed) else { return 0 };
+        corpus.take_while(|_| !stop.load(Ordering::Relaxed)).count()
+    })
+}
+
+/// To the first and the last byte of each answer.
+type Timed = Vec<(Duration, Duration)>;
+
+async fn time_answers() -> Result<Timed, Box<dyn std::error::Error>> {
+    let (radio, host) = SerialStream::pair()?;
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let (sender, events) = mpsc::channel(256);
+    let line = LineOptions { channel: 11, power: 10, baud: BAUD_SLOW };
+    let options = StationOptions {
+        id: "front".parse()?,
+        transport: Transport::Serial { path: host.name().unwrap_or_default(), baud: BAUD_SLOW },
+        head: RadioOptions { line, label_types: LabelTypes::default() }.into(),
+    };
+    let start = Instant::now();
+    let clock = move || Moment::from_secs(1_000) + start.elapsed();
+    let handle = spawn(options, &tracker, shutdown.clone(), clock, sender);
+    tracker.spawn(submit(handle, events));
+    let timed = Script { radio, read: Vec::new(), versions: BTreeMap::new(), is_ready: false }.run().await;
+    shutdown.cancel();
+    Ok(timed?)
+}
+
+/// What a controller does: a label that reports gets a picture.
+async fn submit(handle: StationHandle, mut events: mpsc::Receiver<(gondola_protocol::StationId, HeadEvent)>) {
+    let mut last = 0;
+    while let Some((_, event)) = events.recv().await {
+        let HeadEvent::Heard(said) = event else { continue };
+        last += 1;
+        let mut bytes = vec![0; said.panel.picture_bytes()];
+        bytes[..8].copy_from_slice(&said.label.0.to_be_bytes());
+        let Ok(planes) = Planes::new(said.panel, bytes) else { continue };
+        let number = TransferNumber(last);
+        let picture = Picture { number, label: said.label, edition: Edition(1), lane: Lane::Price, planes, held: None };
+        // Should there be no room, fewer labels are asked for.
+        let _ = handle.try_order(StationOrder::Submit(picture));
+    }
+}
+
+/// The scripted radio.
+struct Script {
+    radio: SerialStream,
+    read: Vec<u8>,
+    versions: BTreeMap<u64, u64>,
+    is_ready: bool,
+}
+
+impl Script {
+    async fn run(mut self) -> std::io::Result<Timed> {
+        while !self.is_ready {
+            self.converse().await?;
+        }
+        for label in 0..LABELS {
+            self.say(b"ADR>", &report_of(label)).await?;
+        }
+        while self.versions.len() < usize::try_from(LABELS).unwrap_or(0) {
+            self.converse().await?;
+        }
+        let mut timed = Vec::with_capacity(REQUESTS);
+        for pause in PAUSES_MS.into_iter().cycle().take(REQUESTS) {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let label = timed.len() as u64 % LABELS;
+            let version = self.versions[&label];
+            timed.push(self.ask(label, version).await?);
+        }
+        Ok(timed)
+    }
+
+    /// Answers whatever the host says next.
+    async fn converse(&mut self) -> std::io::Result<()> {
+        self.radio.read_buf(&mut self.read).await?;
+        let answers = self.answer_commands();
+        self.radio.write_all(&answers).await
+    }
+
+    /// Takes the commands that stand before a block, and answers them.
+    fn answer_commands(&mut self) -> Vec<u8> {
+        let mut answers = Vec::new();
+        while let Some((token, rest)) =
+            self.read.split_first_chunk::<4>().filter(|(token, _)| !token.starts_with(b">D>"))
+        {
+            let (length, answer): (usize, &[u8]) = match token {
+                b"NFO?" => (0, b"ACK>TYP>C6VER>001FNOP>00"),
+                b"SCP>" => (4, b"ACK>"),
+                b"SDA>" | b"CXD>" => (27, b"ACK>"),
+                _ => (0, b"ACK>"),
+            };
+            if rest.len() < length {
+                break;
+            }
+            let word = |at: usize| rest.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+            if token == b"SCP>" {
+                self.is_ready = true;
+            }
+            if let (b"SDA>", Some(version), Some(label)) = (token, word(1), word(19)) {
+                self.versions.insert(label, version);
+            }
+            answers.extend(answer);
+            self.read.drain(..4 + length);
+        }
+        answers
+    }
+
+    async fn say(&mut self, token: &[u8], body: &[u8]) -> std::io::Result<()> {
+        let mut message = [token, &[0], body].concat();
+        message[4] = checksum(&message[4..]);
+        self.radio.write_all(&message).await
+    }
+
+    /// Asks for a block and takes it. Commands that come meanwhile are answered, as a radio would.
+    async fn ask(&mut self, label: u64, version: u64) -> std::io::Result<(Duration, Duration)> {
+        let body = [&version.to_le_bytes()[..], &[0], &label.to_le_bytes()].concat();
+        let asked = Instant::now();
+        self.say(b"RQB>", &body).await?;
+        let mut first = None;
+        loop {
+            self.converse().await?;
+            if !self.read.starts_with(b">D>") {
+                continue;
+            }
+            let first = *first.get_or_insert_with(|| asked.elapsed());
+            if self.read.len() >= ANSWER {
+                let last = asked.elapsed();
+                self.read.drain(..ANSWER);
+                self.radio.write_all(b"ACK>").await?;
+                return Ok((first, last));
+            }
+        }
+    }
+}
+
+/// A full report of an M2 of 2.9 inches, without its checksum.
+fn report_of(label: u64) -> Vec<u8> {
+    let mut report = [0; 21];
+    report[1..12].copy_from_slice(&[180, 0xC3, 21, 0x86, 0x0B, 0x01, 0, 3, 0x29, 0, 11]);
+    [&LabelId(label).0.to_le_bytes()[..], &report].concat()
+}
+
+fn report(timed: &mut Timed, cores: usize, pictures: usize) {
+    let late = timed.iter().filter(|(first, _)| *first > LIMIT).count();
+    let quantiles = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        let at = |permille: usize| times[(times.len() * permille / 1_000).min(times.len() - 1)].as_secs_f64() * 1e3;
+        [at(500), at(990), at(999), at(1_000)].map(|ms| (ms * 100.0).round() / 100.0)
+    };
+    let first = quantiles(timed.iter().map(|(first, _)| *first).collect());
+    let last = quantiles(timed.iter().map(|(_, last)| *last).collect());
+    println!("{} requests, {cores} cores that drew {pictures} pictures meanwhile", timed.len());
+    println!(
+        "to the first byte: p50 {} ms, p99 {} ms, p99.9 {} ms, longest {} ms",
+        first[0], first[1], first[2], first[3]
+    );
+    println!("to the last byte:  p50 {} ms, p99 {} ms, p99.9 {} ms, longest {} ms", last[0], last[1], last[2], last[3]);
+    let named = |[p50, p99, p999, max]: [f64; 4]| json!({ "p50": p50, "p99": p99, "p999": p999, "max": max });
+    println!("{}", json!({ "first_byte_ms": named(first), "last_byte_ms": named(last), "later_than_50_ms": late }));
+}
