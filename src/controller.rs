@@ -118,8 +118,6 @@ pub struct Controller {
     alerts: Alerts,
     strangers: Strangers,
     accuracy: Accuracy,
-    /// Until when labels that are heard are registered by themselves.
-    enrolling_until: Option<Moment>,
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
     told: Told,
@@ -168,7 +166,6 @@ impl Controller {
             alerts: Alerts::default(),
             strangers: Strangers::default(),
             accuracy: Accuracy::default(),
-            enrolling_until: None,
             changed: BTreeSet::new(),
             told: Told::default(),
             journal_sequence: 0,
@@ -360,12 +357,6 @@ impl Controller {
     #[must_use]
     pub fn alerts(&self) -> &Alerts {
         &self.alerts
-    }
-
-    /// Until when labels that are heard are registered by themselves; none where they are not.
-    #[must_use]
-    pub fn enrolling(&self, now: Moment) -> Option<Moment> {
-        self.enrolling_until.filter(|until| *until > now)
     }
 
     /// Pushes and reloads that were asked for.

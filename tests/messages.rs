@@ -183,8 +183,8 @@ fn a_configuration_that_cannot_be_used() {
     check_config(
         "\"shelflink\"",
         "\"openepaperlink\"",
-        "cannot use the configuration gondola.toml: 1 problem\n  base station `front`: driver `openepaperlink` is not \
-         built in this version; remove it",
+        "cannot use the configuration gondola.toml: 1 problem\n  base station `front`: a radio of openepaperlink is \
+         driven through `serial`",
     );
 }
 

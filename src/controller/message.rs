@@ -176,11 +176,6 @@ pub enum Request {
         /// What.
         action: Action,
     },
-    /// Let labels that are heard until then be registered by themselves.
-    Enrol {
-        /// The end of it; now ends it at once.
-        until: Moment,
-    },
     /// Look at labels again, and send what differs.
     Push(PushOrder),
     /// Reload facets whole.

@@ -30,10 +30,6 @@ impl Controller {
                 Ok(()) => self.reply(ticket, Answer::Done),
                 Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
             },
-            Request::Enrol { until } => {
-                self.enrolling_until = Some(until);
-                self.reply(ticket, Answer::Done);
-            }
             Request::Reload { facets } => {
                 let number = self.start_reload(now, facets);
                 self.reply(ticket, Answer::Started(number));

@@ -2,7 +2,6 @@
 
 pub mod accuracy;
 pub mod ahead;
-pub mod battery;
 pub mod choice;
 pub mod health;
 mod hearing;

@@ -185,6 +185,10 @@ async fn a_proof_is_told_with_its_evidence() {
     let store = site.json("/v1/stores/hz-001").await;
     assert_eq!((&store["labels"], &store["in_sync"], &store["health"]["in_sync"]), (&json!(1), &json!(1), &json!(1)));
     assert_eq!(store["base_stations"][0]["state"], "up");
+    let accuracy = site.json("/v1/stores/hz-001/accuracy").await;
+    assert_eq!((&accuracy["now"]["bound"], &accuracy["now"]["accuracy"]), (&json!(1), &json!(1.0)));
+    assert_eq!(accuracy["time_to_shelf"]["pictures"], 1);
+    assert!(accuracy["time_to_shelf"]["p99_s"].as_f64().unwrap() < 60.0, "{accuracy}");
     let page = site.text("/").await;
     assert!(page.contains(&format!("id=\"label-{LABEL}\"")), "{page}");
     assert!(page.contains(&format!("data-digest=\"{digest}\"")));

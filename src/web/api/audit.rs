@@ -1,6 +1,7 @@
 //! Proof of display: what a label's glass was proven to show at an instant, from the journal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -15,6 +16,9 @@ use crate::journal::{Hash32, Proofs, Proven};
 use crate::web::problem::Problem;
 use crate::web::request::Params;
 use crate::web::{Shop, Web, label_id};
+
+/// The last microsecond of a millisecond.
+const MILLISECOND: Duration = Duration::from_micros(999);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +72,8 @@ pub(super) async fn show(
     let asked = query.at.as_deref().map(instant::parse).transpose().map_err(Problem::bad_request)?;
     let (now, zone) =
         shop.handle.read(|controller, now| (now, controller.catalog().settings().time_zone.clone())).await?;
-    let at = asked.unwrap_or(now);
+    // Instants are written to the millisecond: one that was read here means all of it.
+    let at = Moment::from_millis(asked.unwrap_or(now).as_millis()) + MILLISECOND;
     let journal = shop.handle.journal().clone();
     let read = tokio::task::spawn_blocking(move || journal.proofs_of(label, at)).await;
     let read = read.map_err(|_| Problem::unavailable("the journal could not be read; the log says why"))?;
@@ -134,7 +139,7 @@ impl AuditJson {
             from: written(from),
             proven_until: written(proven_until),
             to: next.map(|next| next.at).or(removed).map(written),
-            certain: at <= proven_until,
+            certain: at.as_millis() <= proven_until.as_millis(),
             journal: RecordJson { sequence: position.sequence, hash: position.hash },
             picture: picture.map(|digest| format!("/v1/stores/{store}/pictures/{digest}")),
         }

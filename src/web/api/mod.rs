@@ -1,5 +1,6 @@
 //! The REST interface, `/v1`: its paths, and its JSON, which is apart from the inner types.
 
+mod accuracy;
 mod approvals;
 mod audit;
 mod batch;
@@ -59,6 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/stores", LOOK, stores::list, Told::of("The stores that you may look into").gives::<List<stores::StoreJson>>(OK)),
         get("/v1/stores/{store}", LOOK, stores::show, Told::of("A store with its counts and base stations").gives::<stores::SummaryJson>(OK)),
         get("/v1/stores/{store}/base-stations", LOOK, stores::base_stations, Told::of("Base stations").gives::<List<stores::StationJson>>(OK)),
+        get("/v1/stores/{store}/accuracy", LOOK, accuracy::show, Told::of("How many labels show the right picture, now and over time, and how long pictures take").gives::<accuracy::AccuracyJson>(OK)),
         get("/v1/stores/{store}/products", LOOK, products::list, Told::of("Products, by a part of their name or by bar code").query::<products::ListQuery>().gives::<List<products::ProductJson>>(OK)),
         put("/v1/stores/{store}/products", LEAD, rows::put_products, Told::of("Replace products' base facets: rows as in the feed").takes::<bodies::Rows>().gives::<results::Results>(OK)),
         patch("/v1/stores/{store}/products", LEAD, rows::patch_products, Told::of("Change some fields of products").takes::<bodies::Rows>().gives::<results::Results>(OK)),
