@@ -52,7 +52,7 @@ impl Confirmation {
         let mut newest = Moment::ZERO;
         for label in fleet.labels_of(sku).filter_map(|id| fleet.label(id)) {
             confirmation.labels += 1;
-            match proven_since(label, sku, confirmation.price.as_deref()) {
+            match proven_since(label, sku, confirmation.price.as_deref(), now) {
                 Some(since) => {
                     confirmation.confirmed += 1;
                     newest = newest.max(since);
@@ -67,8 +67,12 @@ impl Confirmation {
 }
 
 /// Since when a label has proven to show this price. A picture that it may hold beside the proven one must show
-/// it as well: nobody knows which of the two is on the glass.
-fn proven_since(label: &Label, sku: &Sku, price: Option<&str>) -> Option<Moment> {
+/// it as well: nobody knows which of the two is on the glass. Nor does anybody know what a label shows now that has
+/// not been heard since the controller started: something may have been on its way to it before.
+fn proven_since(label: &Label, sku: &Sku, price: Option<&str>, now: Moment) -> Option<Moment> {
+    if label.last_check_in.is_none() || label.may_have_switched(now) {
+        return None;
+    }
     let desired = label.desired.as_ref().map(|desired| &desired.content);
     let shows = |content: &Content| {
         // What the same picture says today is told by the desired one.
@@ -76,9 +80,6 @@ fn proven_since(label: &Label, sku: &Sku, price: Option<&str>) -> Option<Moment>
         content.shown.iter().any(|shown| shown.sku == *sku && shown.price.as_deref() == price)
     };
     let reported = label.reported.as_ref()?;
-    let unproven = label.unproven.iter().map(|unproven| &unproven.content);
-    let sent = label.transfer().into_iter().filter(|under_way| under_way.digest().is_some());
-    let mut possible = unproven.chain(sent.map(|under_way| &under_way.content));
     let is_proven = reported.content.as_ref().is_some_and(shows);
-    (is_proven && possible.all(shows)).then_some(reported.since)
+    (is_proven && label.possible()?.all(shows)).then_some(reported.since)
 }

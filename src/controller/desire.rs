@@ -113,10 +113,11 @@ impl Controller {
         let Some(label) = self.fleet.label_mut(id) else { return };
         if is_kept && let Some(digest) = desired.digest {
             let (edition, content, until) = (desired.edition, desired.content.clone(), now + PROOF_WAIT);
-            label.unproven = Some(Unproven { digest, edition, content, doubt: Doubt::Switching, until });
+            let doubt = Doubt::Switching;
+            label.set_unproven(Unproven { digest, edition, content, doubt, until, earlier: Vec::new() });
+            label.kept = None;
         }
         let at = desired.since;
-        label.kept = None;
         label.cool_down = None;
         label.desired = Some(desired);
         self.count_switch(at, is_kept);

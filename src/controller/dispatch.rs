@@ -238,6 +238,7 @@ impl Label {
         let is_same = kept.slot.digest == digest
             && kept.slot.activate_at == upcoming.activate_at()
             && Some(kept.slot.edition) > desired
+            && kept.is_said
             && !kept.is_dropping;
         if is_same {
             upcoming.desired.edition = kept.slot.edition;

@@ -161,7 +161,7 @@ impl Controller {
             return;
         }
         label.edition_last = label.edition_last.max(said.map_or(Edition(0), |slot| slot.edition));
-        label.kept = said.map(|slot| Box::new(Kept { slot, is_dropping: false }));
+        label.kept = said.map(|slot| Box::new(Kept { slot, is_said: true, is_dropping: false }));
         self.look_again(id, Lane::Routine);
         self.changed.insert(id);
     }
@@ -320,6 +320,10 @@ impl Controller {
             // The label may keep it: its next report tells.
             Outcome::Lost if sent.activate_at.is_some() => {
                 label.cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
+                label.note_staged(sent);
+                if let Some(kept) = &mut label.kept {
+                    kept.is_said = false;
+                }
             }
             // The label may have taken it just before the base station went away, or take it still.
             Outcome::Lost => label.doubt(sent, Doubt::Lost, now + SILENCE_WAIT),
@@ -399,7 +403,7 @@ impl Label {
     fn note_staged(&mut self, sent: UnderWay) {
         let Some((digest, activate_at)) = sent.digest().zip(sent.activate_at) else { return };
         let slot = Slot { slot: SLOT, edition: sent.edition, digest, activate_at };
-        self.kept = Some(Box::new(Kept { slot, is_dropping: false }));
+        self.kept = Some(Box::new(Kept { slot, is_said: true, is_dropping: false }));
     }
 
     /// It has nowhere to keep pictures, or its station does not pass them on.
@@ -428,7 +432,14 @@ impl Label {
         if self.reported.as_ref().is_some_and(|reported| reported.edition >= sent.edition) {
             return;
         }
-        self.unproven = Some(Unproven { digest, edition: sent.edition, content: sent.content, doubt, until });
+        self.set_unproven(Unproven {
+            digest,
+            edition: sent.edition,
+            content: sent.content,
+            doubt,
+            until,
+            earlier: Vec::new(),
+        });
     }
 
     /// Gives the desired picture a number above every other.

@@ -19,7 +19,8 @@ impl Controller {
     pub fn sample(&self, now: Moment) -> Sample {
         let bound = || self.fleet.labels().filter(|label| label.binding.is_some());
         let count = |labels: usize| u32::try_from(labels).unwrap_or(u32::MAX);
-        let (all, agreeing) = (bound().count(), bound().filter(|label| label.is_in_sync()).count());
+        let (all, agreeing) =
+            (bound().count(), bound().filter(|label| label.is_in_sync() && !label.may_have_switched(now)).count());
         Sample { at: now, bound: count(all), agreeing: count(agreeing) }
     }
 

@@ -51,6 +51,9 @@ impl Upcoming {
 pub struct Kept {
     /// The picture.
     pub slot: Slot,
+    /// Whether the label, or its base station for it, has said so; else it may keep the picture, because the station
+    /// went away with it.
+    pub is_said: bool,
     /// Whether it has been told to forget it.
     pub is_dropping: bool,
 }
@@ -70,8 +73,16 @@ impl Label {
     /// Whether it keeps its upcoming picture, by its own word.
     #[must_use]
     pub fn keeps_upcoming(&self) -> bool {
-        let kept = self.kept.as_deref();
+        let kept = self.kept.as_deref().filter(|kept| kept.is_said);
         self.upcoming.as_deref().is_some_and(|upcoming| kept.is_some_and(|kept| upcoming.is(&kept.slot)))
+    }
+
+    /// Whether it may have shown what it keeps by now, without having proven it: it was called off, and nobody could tell
+    /// the label.
+    #[must_use]
+    pub fn may_have_switched(&self, now: Moment) -> bool {
+        let kept = self.kept.as_deref();
+        kept.is_some_and(|kept| kept.slot.activate_at <= now && kept.slot.edition > self.shown_edition())
     }
 
     /// What is to be done about its slot at `now`.
@@ -79,12 +90,12 @@ impl Label {
     pub fn slot_need(&self, now: Moment) -> SlotNeed {
         match (self.upcoming.as_deref(), self.kept.as_deref()) {
             (Some(upcoming), kept) => {
-                let is_kept = kept.is_some_and(|kept| upcoming.is(&kept.slot));
+                let is_kept = kept.is_some_and(|kept| kept.is_said && upcoming.is(&kept.slot));
                 let is_late = upcoming.activate_at() < now + AHEAD_MIN;
                 if is_kept || is_late || upcoming.is_unsupported { SlotNeed::Nothing } else { SlotNeed::Stage }
             }
             // One that is older than what the glass shows is never shown.
-            (None, Some(Kept { slot, is_dropping: false }))
+            (None, Some(Kept { slot, is_dropping: false, .. }))
                 if slot.activate_at > now && slot.edition > self.shown_edition() =>
             {
                 SlotNeed::Drop

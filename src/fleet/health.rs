@@ -76,20 +76,25 @@ impl Health {
     #[must_use]
     pub fn of(label: &Label, now: Moment) -> Self {
         let heard_within = |span| label.last_check_in.is_some_and(|heard| now.since(heard) < span);
-        let wanted_since = label.desired.as_ref().map_or(now, |desired| desired.since);
+        let wrong_since = match label.may_have_switched(now).then_some(label.kept.as_ref()).flatten() {
+            Some(kept) if label.is_in_sync() => kept.slot.activate_at,
+            _ => label.desired.as_ref().map_or(now, |desired| desired.since),
+        };
         if label.binding.is_none() {
             Self::Unbound
         } else if label.fault.is_some() {
             Self::Faulty
         } else if !heard_within(OFFLINE_AFTER) {
             Self::Offline
-        } else if label.is_in_sync() {
+        } else if label.is_in_sync() && !label.may_have_switched(now) {
             Self::InSync
-        } else if now.since(wanted_since) >= STALE_AFTER {
+        } else if now.since(wrong_since) >= STALE_AFTER {
             Self::Stale
         } else if label.transfer().is_some() {
             Self::InFlight
-        } else if label.unproven.as_ref().is_some_and(|unproven| unproven.doubt != Doubt::Lost) {
+        } else if label.unproven.as_ref().is_some_and(|unproven| unproven.doubt != Doubt::Lost)
+            || label.may_have_switched(now)
+        {
             Self::Delivered
         } else {
             Self::Pending

@@ -80,7 +80,13 @@ pub struct Unproven {
     pub doubt: Doubt,
     /// Until then a proof is awaited; after it the label is planned anew.
     pub until: Moment,
+    /// What pictures said that it may still show from before, if this one did not reach it: at most [`EARLIER_MAX`].
+    pub earlier: Vec<Content>,
 }
+
+/// Pictures before the unproven one that a label may show. With more of them nothing is believed any more but a new
+/// proof: see [`Label::possible`].
+pub const EARLIER_MAX: usize = 3;
 
 /// Why it is not known whether a label shows a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,6 +298,32 @@ impl Label {
             && !is_sent
             && self.resend.is_none_or(|resend| edition >= resend)
             && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
+    }
+
+    /// Takes note that a label may show a picture without having proven it. What it may have shown before stays possible.
+    pub(crate) fn set_unproven(&mut self, mut unproven: Unproven) {
+        if let Some(before) = self.unproven.take() {
+            for content in before.earlier.into_iter().chain([before.content]) {
+                let is_known = |other: &Content| other.key == content.key;
+                if content.key != unproven.content.key && !unproven.earlier.iter().any(is_known) {
+                    unproven.earlier.push(content);
+                }
+            }
+            // As long as there are too many, `possible` says so.
+            unproven.earlier.truncate(EARLIER_MAX + 1);
+        }
+        self.unproven = Some(unproven);
+    }
+
+    /// What pictures say that a label may show beside the one that it has proven; none where that could be anything.
+    pub(crate) fn possible(&self) -> Option<impl Iterator<Item = &Content>> {
+        let unproven = self.unproven.as_ref();
+        if unproven.is_some_and(|unproven| unproven.earlier.len() > EARLIER_MAX) {
+            return None;
+        }
+        let unproven = unproven.into_iter().flat_map(|unproven| unproven.earlier.iter().chain([&unproven.content]));
+        let sent = self.transfer().filter(|under_way| under_way.digest().is_some());
+        Some(unproven.chain(sent.map(|under_way| &under_way.content)))
     }
 
     /// The transfer in progress, if its picture is to be shown at once.

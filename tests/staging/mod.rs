@@ -240,7 +240,8 @@ fn a_command_reaches_its_label_in_the_middle_of_a_wave() {
         matches!(label.command.as_ref().unwrap().state, CommandState::Over { .. })
     }));
     assert_eq!(outcome(&shop, 599), Some(Status::Delivered));
-    assert!(shop.harness.controller().waiting() > 0, "and the wave is not over");
+    let is_late = |number: &u64| !shop.label(*number).is_in_sync();
+    assert!((0..600).any(|number| is_late(&number)), "and the wave is not over");
     shop.settle(Duration::from_secs(600));
     shop.check_trace();
 }
@@ -259,5 +260,27 @@ fn a_newer_command_takes_the_place_of_an_older_one_and_an_unknown_label_is_refus
         |event: &Event| matches!(event, Event::Reply(_, of, answer) if *of == ticket && *answer == refused);
     assert!(shop.harness.events().iter().any(is_refused));
     assert_eq!(shop.label(0).binding.as_ref().unwrap().skus, [sku(0)]);
+    shop.check_trace();
+}
+
+#[test]
+fn nothing_is_confirmed_of_a_label_that_may_have_switched_unseen() {
+    let (mut shop, at) = shop_with_promotion(small(2), 1_200);
+    shop.run(300);
+    assert!(shop.label(1).keeps_upcoming());
+    // It can neither be told that the promotion is off, nor say what it does.
+    shop.fault(1, Some(Fault::Deaf));
+    shop.publish(Facet::Promotion, r#"{"promotion_id":"P","revision":2,"deleted":true}"#);
+    run_until(&mut shop, at + Duration::from_secs(60));
+    assert!(!shop.glass_agrees(1), "it has shown the promotion by itself");
+    assert_eq!((shop.health(0), shop.health(1)), (Health::InSync, Health::Delivered));
+    // A correction that looks the same makes the controller say how far the shelf is.
+    shop.price(1, "10.00");
+    let confirmation = shop.confirmation(1);
+    assert_eq!((confirmation.labels, confirmation.confirmed, confirmation.at), (1, 0, None));
+    shop.fault(1, None);
+    // Its first word tells what it shows.
+    shop.run(15);
+    shop.settle(SETTLE);
     shop.check_trace();
 }
