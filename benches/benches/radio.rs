@@ -94,7 +94,16 @@ async fn submit(handle: StationHandle, mut events: mpsc::Receiver<(gondola_proto
         bytes[..8].copy_from_slice(&said.label.0.to_be_bytes());
         let Ok(planes) = Planes::new(said.panel, bytes) else { continue };
         let number = TransferNumber(last);
-        let picture = Picture { number, label: said.label, edition: Edition(1), lane: Lane::Price, planes, held: None };
+        let picture = Picture {
+            number,
+            label: said.label,
+            edition: Edition(1),
+            lane: Lane::Price,
+            planes,
+            held: None,
+            encodings: u8::MAX,
+            packed: None,
+        };
         // Should there be no room, fewer labels are asked for.
         let _ = handle.try_order(StationOrder::Submit(picture));
     }

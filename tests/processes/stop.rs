@@ -30,8 +30,13 @@ async fn a_second_signal_stops_at_once() {
     let mut shop = Shop::open(ShopOptions { seed: 1, labels: 1, wake: "1s" }).await;
     let address = shop.controller.rest.address();
     let mut unfinished = TcpStream::connect(&address).unwrap();
+    let token = std::fs::read_to_string(shop.dir.path().join("token")).unwrap();
     let head = "POST /v1/stores/hz-001/labels HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n";
-    unfinished.write_all(format!("{head}content-type: application/json\r\n\r\n{{").as_bytes()).unwrap();
+    unfinished
+        .write_all(
+            format!("{head}authorization: Bearer {token}\r\ncontent-type: application/json\r\n\r\n{{").as_bytes(),
+        )
+        .unwrap();
     shop.controller.rest.get("").await;
     shop.controller.process.interrupt();
     eventually("the end of listening", async || match TcpStream::connect(&address) {
