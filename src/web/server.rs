@@ -80,6 +80,8 @@ pub async fn serve(listener: TcpListener, tls: Option<TlsServer>, router: Router
             }
         }
     }
+    // Who comes now is turned away at once, and finds the next controller's port free.
+    drop(listener);
     connections.close();
     if tokio::time::timeout(DRAIN_MAX, connections.wait()).await.is_err() {
         tracing::warn!("requests that were still open {DRAIN_MAX:?} after shutdown began are cut off");
