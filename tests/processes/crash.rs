@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -49,12 +48,6 @@ async fn keep_binding(rest: &Rest, mut dice: ChaCha8Rng, bound: &RefCell<Vec<Bou
         bound.borrow_mut().push(Bound { label, sku: sku.clone(), acknowledged: false });
         let path = format!("labels/{}/bind", address(label));
         let Ok((status, answer)) = rest.post(&path, &json!({ "skus": [sku] })).await else { return };
-        if status == 429 {
-            // More than anybody may ask in a second: nothing was done.
-            bound.borrow_mut().pop();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        }
         assert_eq!(status, 200, "{answer}");
         bound.borrow_mut().last_mut().unwrap().acknowledged = true;
     }

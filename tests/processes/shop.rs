@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -207,6 +208,17 @@ pub(crate) struct Rest {
     client: Client,
 }
 
+/// Asks again as long as it is told that this is too often: nothing was done then.
+async fn patiently(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    loop {
+        let answer = request.try_clone().expect("the body is no stream").send().await?;
+        if answer.status() != StatusCode::TOO_MANY_REQUESTS {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 impl Rest {
     /// Where it listens, as `host:port`.
     pub(crate) fn address(&self) -> String {
@@ -220,24 +232,24 @@ impl Rest {
 
     /// Reads something that is there.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let answer = self.client.get(self.url(path)).send().await.unwrap();
+        let answer = patiently(self.client.get(self.url(path))).await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
     /// Reads something that may not be there yet, or the problem that it is not.
     pub(crate) async fn find(&self, path: &str) -> Value {
-        self.client.get(self.url(path)).send().await.unwrap().json().await.unwrap()
+        patiently(self.client.get(self.url(path))).await.unwrap().json().await.unwrap()
     }
 
     /// Writes something. The controller may be killed meanwhile.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<(StatusCode, Value), reqwest::Error> {
-        let answer = self.client.post(self.url(path)).json(body).send().await?;
+        let answer = patiently(self.client.post(self.url(path)).json(body)).await?;
         Ok((answer.status(), answer.json().await?))
     }
 
     /// A metric's value, summed over its labels unless `name` gives them; 0 before it is first counted.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let answer = self.client.get(format!("{}/metrics", self.base)).send().await.unwrap();
+        let answer = patiently(self.client.get(format!("{}/metrics", self.base))).await.unwrap();
         let text = answer.error_for_status().unwrap().text().await.unwrap();
         let series =
             text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with([' ', '{']));
