@@ -237,8 +237,18 @@ async fn an_inspector_is_told_what_a_label_showed_with_the_record_that_proves_it
     let site = Site::with_pistachios().await;
     site.hangzhou.station_up().await;
     let digest = site.hangzhou.prove(LABEL, panel()).await.to_string();
-    // A day after its last word nobody knows.
-    let audit = site.json(&format!("/v1/stores/hz-001/audit?label={LABEL}&at=2026-11-21T12:00:00Z")).await;
+    // A day after its last word nobody knows. The journal tells of the proof once it is on disk.
+    let asked = format!("/v1/stores/hz-001/audit?label={LABEL}&at=2026-11-21T12:00:00Z");
+    let proven = async {
+        loop {
+            let audit = site.json(&asked).await;
+            if audit["digest"] == digest.as_str() {
+                return audit;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let audit = tokio::time::timeout(Duration::from_secs(20), proven).await.expect("the proof is on disk");
     let from = audit["from"].as_str().unwrap().to_owned();
     assert_eq!((&audit["digest"], &audit["to"], &audit["certain"]), (&json!(digest), &Value::Null, &json!(false)));
     let label = site.json(&format!("/v1/stores/hz-001/labels/{LABEL}")).await;
