@@ -25,6 +25,9 @@ pub(crate) const LABELS: usize = 6;
 /// What a page waits for at most: labels wake every 2 s, so this is many times what a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// A browser that starts from nothing, keeps nothing and talks to nobody but the page.
 const CHROMIUM_FLAGS: [&str; 9] = [
     "--headless",
@@ -155,17 +158,23 @@ where
 }
 
 /// What the lines of script return of the page, once that is anything; looked at every 50 ms for [`PATIENCE`].
+///
+/// Each look is a script of its own: one that waited inside of a page would go down with the page when a pressed
+/// button loads the next, and its answer would never come.
 pub(crate) async fn until<T: DeserializeOwned>(browser: &WebDriver, lines: &str) -> anyhow::Result<T> {
-    let script = format!(
-        "const done = arguments[0];
-         const look = () => {{ {lines} }};
-         const timer = setInterval(() => {{
-             const answer = look();
-             if (answer) {{ clearInterval(timer); done(answer); }}
-         }}, 50);"
-    );
-    let answer = browser.execute_async(script, Vec::new()).await;
-    Ok(answer.with_context(|| format!("waiting on the page for {lines}"))?.convert()?)
+    let looks = async {
+        loop {
+            // A page that is being replaced can fail a look; the next one sees what came.
+            if let Ok(answer) = browser.execute(format!("return (() => {{ {lines} }})() || null;"), Vec::new()).await
+                && !answer.json().is_null()
+            {
+                return answer.convert();
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, looks).await;
+    Ok(answer.with_context(|| format!("waited {PATIENCE:?} on the page for {lines}"))??)
 }
 
 /// The addresses of the labels that the REST interface lists.
