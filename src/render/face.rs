@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::mask::Mask;
 use crate::template::style::{Font, Weight};
+use crate::template::view::is_invisible;
 
 /// Most glyphs kept. A thousand labels use some 300 (measured); at about 150 bytes each this is 1 MB per
 /// renderer. A full cache is emptied: filling it again costs some 20 µs a glyph.
@@ -246,10 +247,4 @@ fn box_glyph(size: u16) -> Glyph {
     let (width, height) = (i32::from(size * 6 / 10), i32::from(size * 7 / 10));
     let edge = |x, y| y == 0 || y + 1 == height || x == 0 || x + 1 == width;
     Glyph { mask: Mask::from_fn(width, height, edge), left: 1, top: height, advance: width + 2, missing: true }
-}
-
-/// Characters that steer other programs' text and show nothing themselves.
-const fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// One label's content: the store it hangs in and the products it is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,16 +34,22 @@ pub struct ProductView {
     /// Whether the product centre has told of it.
     pub known: bool,
     /// 品名.
+    #[serde(serialize_with = "where_visible")]
     pub name: Option<String>,
     /// Brand.
+    #[serde(serialize_with = "where_visible")]
     pub brand: Option<String>,
     /// 规格, for example `500g/袋`.
+    #[serde(serialize_with = "where_visible")]
     pub spec: Option<String>,
     /// 产地.
+    #[serde(serialize_with = "where_visible")]
     pub origin: Option<String>,
     /// 等级.
+    #[serde(serialize_with = "where_visible")]
     pub grade: Option<String>,
     /// 计价单位, for example `袋`.
+    #[serde(serialize_with = "where_visible")]
     pub unit: Option<String>,
     /// What a till scans, as digits.
     pub barcode: Option<String>,
@@ -134,4 +140,19 @@ pub struct RatingView {
     pub count: Option<i64>,
     /// The source's class, for example `A`.
     pub class: Option<String>,
+}
+
+/// A text that would show nothing is none, so that a template's `product.name or product.sku` shows something.
+fn where_visible<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    text.as_ref().filter(|text| !text.chars().all(is_blank)).serialize(serializer)
+}
+
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character.is_control() || is_invisible(character)
+}
+
+/// Characters that steer other programs' text and show nothing themselves.
+pub(crate) const fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }

@@ -97,7 +97,8 @@ impl Dice {
 
     fn product(&mut self) -> ProductView {
         ProductView {
-            sku: self.text(),
+            // A SKU has a visible character; all else may have none.
+            sku: format!("1{}", self.text()),
             known: self.below(4) > 0,
             in_assortment: self.below(4) > 0,
             name: self.maybe(Self::text),
