@@ -260,7 +260,7 @@ impl Catalog {
             self.note_price(now, &sku);
         }
         self.unsaved.insert(Unsaved::Item(sku.clone()));
-        self.touched.insert(sku);
+        self.touch(&sku);
     }
 
     /// From the first word on what the store sells, the rest is not for sale: every product may look different. A
@@ -268,7 +268,11 @@ impl Catalog {
     pub(super) fn tell_assortment(&mut self) {
         if !std::mem::replace(&mut self.assortment_told, true) {
             self.unsaved.insert(Unsaved::Meta);
-            self.touched.extend(self.items.keys().cloned());
+            self.version += 1;
+            for (sku, item) in &mut self.items {
+                item.version = self.version;
+                self.touched.insert(sku.clone());
+            }
         }
     }
 
@@ -304,7 +308,7 @@ impl Catalog {
     /// Notes what a product costs now that a promotion changed.
     fn follow_price(&mut self, now: Moment, sku: &Sku) {
         self.note_price(now, sku);
-        self.touched.insert(sku.clone());
+        self.touch(sku);
         if self.items.get(sku).is_some_and(|item| item.is_empty()) {
             self.items.remove(sku);
         }

@@ -33,6 +33,9 @@ pub struct Item {
     pub(super) promotions: Vec<Arc<Promotion>>,
     #[serde(skip)]
     pub(super) history: History,
+    /// The catalog's version that came with the last change to any of the above.
+    #[serde(skip)]
+    pub(super) version: u64,
 }
 
 impl Item {

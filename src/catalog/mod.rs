@@ -109,6 +109,8 @@ pub struct Catalog {
     reload: Option<Reload>,
     reload_last: u32,
     touched: BTreeSet<Sku>,
+    /// Counts changes to items.
+    version: u64,
     points: Vec<PricePoint>,
     unsaved: BTreeSet<Unsaved>,
 }
@@ -193,6 +195,7 @@ impl Catalog {
             reload: None,
             reload_last: 0,
             touched: BTreeSet::new(),
+            version: 0,
             points: Vec::new(),
             unsaved: BTreeSet::new(),
         }
@@ -330,6 +333,27 @@ impl Catalog {
     /// Takes back a price that the journal holds.
     pub fn restore_price(&mut self, point: PricePoint) {
         self.items.entry(point.sku.clone()).or_default().history.restore(point);
+    }
+
+    /// Counts changes to products and promotions, so that one who has looked can know whether it is worth looking again.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether a product has not changed since the catalog had that version. What nobody has told of counts as changed.
+    #[must_use]
+    pub fn is_unchanged_since(&self, version: u64, sku: &Sku) -> bool {
+        self.item(sku).is_some_and(|item| item.version <= version)
+    }
+
+    /// A product has changed.
+    fn touch(&mut self, sku: &Sku) {
+        self.version += 1;
+        if let Some(item) = self.items.get_mut(sku) {
+            item.version = self.version;
+        }
+        self.touched.insert(sku.clone());
     }
 
     /// The products that may look different, or cost something else, since the last call.

@@ -161,7 +161,7 @@ impl Catalog {
                 self.note_price(now, &sku);
             }
             self.unsaved.insert(Unsaved::Item(sku.clone()));
-            self.touched.insert(sku);
+            self.touch(&sku);
         }
     }
 }

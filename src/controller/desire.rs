@@ -7,102 +7,119 @@ use gondola_protocol::{LabelId, Moment};
 use super::message::Notice;
 use super::{Controller, SWITCHES_MAX};
 use crate::fleet::ahead::{AHEAD_MAX, Switch, Upcoming};
-use crate::fleet::label::{Content, Desired, Doubt, Label, Unproven};
-use crate::journal::entry::Shown;
-use crate::template::Scene;
+use crate::fleet::label::{Content, Desired, Doubt, Label, Look, Unproven};
+use crate::template::{RenderKey, SceneError};
 
 use super::evidence::PROOF_WAIT;
 
+/// What a label should show from an instant on.
+struct Looked {
+    content: Content,
+    template: String,
+    look: Look,
+}
+
 impl Controller {
-    /// Compares what a label should show with what it was last meant to show.
-    pub(super) fn set_desired(&mut self, now: Moment, id: LabelId, lane: Lane) -> Option<Scene> {
-        let label = self.fleet.label(id)?;
-        let scene = match self.scene(label, now) {
-            Ok(scene) => scene,
-            Err(error) => {
-                self.set_fault(id, error.to_string());
-                return None;
-            }
+    /// Compares what a label should show with what it was last meant to show, where that may have changed.
+    pub(super) fn set_desired(&mut self, now: Moment, id: LabelId, lane: Lane) {
+        let Some(label) = self.fleet.label(id) else { return };
+        if label.desired.as_ref().is_some_and(|desired| self.is_known(label, &desired.look, now)) {
+            return self.forgive(id);
+        }
+        let come = label.upcoming.as_deref().filter(|upcoming| label.has_come(now, upcoming.desired.content.key));
+        if come.is_some_and(|upcoming| self.is_known(label, &upcoming.desired.look, now)) {
+            self.switch(now, id);
+            return self.forgive(id);
+        }
+        let looked = match self.look(label, now) {
+            Ok(looked) => looked,
+            Err(error) => return self.set_fault(id, error.to_string()),
         };
-        let shown = self.shown(label, now);
-        let label = self.fleet.label_mut(id)?;
-        let Some(scene) = scene else {
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        let Some(looked) = looked else {
             label.desired = None;
-            self.cancel(id);
-            return None;
+            return self.cancel(id);
         };
+        let has_come = label.has_come(now, looked.content.key);
         match &mut label.desired {
-            Some(desired) if desired.content.key == scene.key() => desired.content.shown = shown,
-            _ => {
-                let content = Content { key: scene.key(), shown };
-                if label.has_come(now, &content) {
-                    self.switch(now, id, content);
-                } else {
-                    label.desired = Some(label.newly_desired(now, content, &scene, lane, now));
-                    label.cool_down = None;
-                    self.cancel(id);
+            Some(desired) if desired.content.key == looked.content.key => desired.say(looked),
+            _ if has_come => {
+                if let Some(upcoming) = &mut label.upcoming {
+                    upcoming.desired.say(looked);
                 }
+                self.switch(now, id);
+            }
+            _ => {
+                label.desired = Some(label.newly_desired(now, looked, lane, now));
+                label.cool_down = None;
+                self.cancel(id);
                 self.changed.insert(id);
             }
         }
         self.forgive(id);
-        Some(scene)
     }
 
     /// Compares what a label should show at the next boundary of its products with what it was last meant to show then.
-    /// Answers the picture, if it is another than the desired one.
-    pub(super) fn set_upcoming(&mut self, now: Moment, id: LabelId) -> Option<Scene> {
-        let label = self.fleet.label(id)?;
-        let next = self.upcoming(label, now);
-        let label = self.fleet.label_mut(id)?;
-        let Some((at, scene, shown)) = next else {
+    pub(super) fn set_upcoming(&mut self, now: Moment, id: LabelId) {
+        let Some(label) = self.fleet.label(id) else { return };
+        let at = label.desired.as_ref().and_then(|desired| desired.look.until).filter(|at| *at <= now + AHEAD_MAX);
+        let edition = label.desired.as_ref().map(|desired| desired.edition);
+        let is_ahead =
+            |upcoming: &Upcoming| Some(upcoming.activate_at()) == at && Some(upcoming.desired.edition) > edition;
+        let known = label.upcoming.as_deref().filter(|upcoming| is_ahead(upcoming));
+        if known.is_some_and(|upcoming| self.is_known(label, &upcoming.desired.look, upcoming.activate_at())) {
+            return;
+        }
+        let differs =
+            |looked: &Looked| label.desired.as_ref().is_some_and(|desired| desired.content.key != looked.content.key);
+        let next = at.and_then(|at| Some((at, self.look(label, at).ok().flatten().filter(differs)?)));
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        let Some((at, looked)) = next else {
             if label.upcoming.take().is_some() {
                 self.cancel_stage(id);
             }
-            return None;
+            return;
         };
-        let edition = label.desired.as_ref().map(|desired| desired.edition);
-        match label.upcoming.as_deref_mut() {
-            Some(known)
-                if known.activate_at() == at
-                    && known.desired.content.key == scene.key()
-                    && Some(known.desired.edition) > edition =>
-            {
-                known.desired.content.shown = shown;
-            }
+        match label.upcoming.as_deref_mut().filter(|upcoming| is_ahead(upcoming)) {
+            Some(known) if known.desired.content.key == looked.content.key => known.desired.say(looked),
             _ => {
-                let content = Content { key: scene.key(), shown };
-                let desired = label.newly_desired(now, content, &scene, Lane::Price, at);
+                let desired = label.newly_desired(now, looked, Lane::Price, at);
                 label.upcoming = Some(Box::new(Upcoming { desired, is_unsupported: false }));
                 self.cancel_stage(id);
             }
         }
-        Some(scene)
     }
 
-    /// What a label is to show from the next boundary of its products on, if that is near and shows in its picture.
-    fn upcoming(&self, label: &Label, now: Moment) -> Option<(Moment, Scene, Vec<Shown>)> {
-        let desired = label.desired.as_ref()?;
-        self.catalog.poll_timeout().filter(|first| *first <= now + AHEAD_MAX)?;
-        let skus = &label.binding.as_ref()?.skus;
-        let boundaries = skus.iter().filter_map(|sku| self.catalog.shelf_price(sku, now).next_change);
-        let at = boundaries.min().filter(|at| *at <= now + AHEAD_MAX)?;
-        let scene = self.scene(label, at).ok().flatten()?;
-        (scene.key() != desired.content.key).then(|| (at, scene, self.shown(label, at)))
+    /// What a label should show at an instant; none when it is unbound.
+    fn look(&self, label: &Label, at: Moment) -> Result<Option<Looked>, SceneError> {
+        let Some((binding, scene)) = label.binding.as_ref().zip(self.scene(label, at)?) else { return Ok(None) };
+        let boundaries = binding.skus.iter().filter_map(|sku| self.catalog.shelf_price(sku, at).next_change);
+        Ok(Some(Looked {
+            content: Content {
+                key: scene.key(),
+                shown: binding.skus.iter().map(|sku| self.catalog.shown(sku, at)).collect(),
+            },
+            template: scene.template().to_owned(),
+            look: Look { version: self.catalog.version(), from: at, until: boundaries.min() },
+        }))
     }
 
-    fn shown(&self, label: &Label, at: Moment) -> Vec<Shown> {
+    /// Whether looking at `at` would see what was seen: neither a change nor a boundary of the label's products lies
+    /// between.
+    fn is_known(&self, label: &Label, look: &Look, at: Moment) -> bool {
         let skus = label.binding.as_ref().map_or(&[][..], |binding| &binding.skus);
-        skus.iter().map(|sku| self.catalog.shown(sku, at)).collect()
+        look.from <= at
+            && look.until.is_none_or(|until| at < until)
+            && skus.iter().all(|sku| self.catalog.is_unchanged_since(look.version, sku))
     }
 
     /// The instant of a label's upcoming picture has come: from now on it is the desired one. A label that keeps it
     /// shows it by itself, which is awaited; any other is sent it.
-    fn switch(&mut self, now: Moment, id: LabelId, content: Content) {
+    fn switch(&mut self, now: Moment, id: LabelId) {
         let Some(label) = self.fleet.label_mut(id) else { return };
         let is_kept = label.keeps_upcoming();
         let Some(upcoming) = label.upcoming.take() else { return };
-        let desired = Desired { content, ..upcoming.desired };
+        let desired = upcoming.desired;
         let under_way = label.under_way.as_mut().filter(|under_way| under_way.activate_at == Some(desired.since));
         if let Some(under_way) = under_way {
             // A label that comes for it from now on shows it at once.
@@ -120,6 +137,7 @@ impl Controller {
         let at = desired.since;
         label.cool_down = None;
         label.desired = Some(desired);
+        self.changed.insert(id);
         self.count_switch(at, is_kept);
     }
 
@@ -157,18 +175,26 @@ impl Controller {
 
 impl Label {
     /// A picture that is wanted since an instant, with a number of its own.
-    fn newly_desired(&mut self, now: Moment, content: Content, scene: &Scene, lane: Lane, since: Moment) -> Desired {
-        let (edition, template) = (self.next_edition(now), scene.template().to_owned());
-        Desired { content, edition, digest: None, template, since, lane }
+    fn newly_desired(&mut self, now: Moment, looked: Looked, lane: Lane, since: Moment) -> Desired {
+        let Looked { content, template, look } = looked;
+        Desired { content, look, edition: self.next_edition(now), digest: None, template, since, lane }
     }
 
     /// Whether this is the upcoming picture, and its instant has come.
-    fn has_come(&self, now: Moment, content: &Content) -> bool {
+    fn has_come(&self, now: Moment, key: RenderKey) -> bool {
         let edition = self.desired.as_ref().map(|desired| desired.edition);
         self.upcoming.as_deref().is_some_and(|upcoming| {
             upcoming.activate_at() <= now
-                && upcoming.desired.content.key == content.key
+                && upcoming.desired.content.key == key
                 && Some(upcoming.desired.edition) > edition
         })
+    }
+}
+
+impl Desired {
+    /// The same picture, of which it is known anew what it says.
+    fn say(&mut self, looked: Looked) {
+        self.content = looked.content;
+        self.look = looked.look;
     }
 }

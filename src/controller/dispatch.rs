@@ -10,7 +10,6 @@ use super::{Booking, Controller, RENDERS_MAX, Wake};
 use crate::fleet::ahead::SLOT;
 use crate::fleet::label::{Desired, Label, Stage, UnderWay};
 use crate::planner::Need;
-use crate::template::Scene;
 
 /// Whether the line before a base station may move on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,18 +117,24 @@ impl Controller {
 
     /// Starts the transfer of a label's desired picture, or of its upcoming one.
     fn start_transfer(&mut self, now: Moment, station: &StationId, id: LabelId) {
-        let desired = self.set_desired(now, id, Lane::Routine);
-        let upcoming = self.set_upcoming(now, id);
-        let Some(label) = self.fleet.label_mut(id) else { return };
-        let (scene, picture, activate_at): (Option<Scene>, Option<&Desired>, _) = match Need::of(label, now) {
-            Need::Transfer => (desired, label.desired.as_ref(), None),
+        self.set_desired(now, id, Lane::Routine);
+        self.set_upcoming(now, id);
+        let Some(label) = self.fleet.label(id) else { return };
+        let (picture, activate_at): (Option<&Desired>, _) = match Need::of(label, now) {
+            Need::Transfer => (label.desired.as_ref(), None),
             Need::Stage => {
                 let picture = label.upcoming.as_ref().map(|upcoming| &upcoming.desired);
-                (upcoming, picture, picture.map(|picture| picture.since))
+                (picture, picture.map(|picture| picture.since))
             }
             _ => return self.queue(now, id),
         };
-        let Some((scene, picture)) = scene.zip(picture) else { return };
+        let Some(picture) = picture else { return };
+        let scene = match self.scene(label, activate_at.unwrap_or(now)) {
+            Ok(Some(scene)) if scene.key() == picture.content.key => scene,
+            // What was known of its products does not hold.
+            Ok(_) => return self.look_anew(id),
+            Err(error) => return self.set_fault(id, error.to_string()),
+        };
         let (edition, content) = (picture.edition, picture.content.clone());
         let bytes = label.panel.picture_bytes();
         let base = label.base();
@@ -150,6 +155,11 @@ impl Controller {
         label.carrier = Some(station.clone());
         self.rendering.insert(number);
         self.outputs.push_back(Output::Render { number, scene, encodings, base });
+    }
+
+    fn look_anew(&mut self, id: LabelId) {
+        self.fleet.label_mut(id).into_iter().for_each(Label::forget_looks);
+        self.look_again(id, Lane::Routine);
     }
 
     /// Takes room at a base station for something that gets an outcome.

@@ -31,11 +31,28 @@ pub struct Content {
     pub shown: Vec<Shown>,
 }
 
+/// When it was last found what a picture says, and how long that holds while the catalog stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// The catalog's version.
+    pub(crate) version: u64,
+    /// The instant that was looked at.
+    pub(crate) from: Moment,
+    /// The next boundary of the label's products; none where nothing lies ahead.
+    pub(crate) until: Option<Moment>,
+}
+
+impl Look {
+    /// It holds at no instant.
+    const OUTDATED: Self = Self { version: 0, from: Moment::ZERO, until: Some(Moment::ZERO) };
+}
+
 /// What should be on the glass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     /// The picture.
     pub content: Content,
+    pub(crate) look: Look,
     /// Its running number.
     pub edition: Edition,
     /// Digest of its planes, once they have been made.
@@ -298,6 +315,12 @@ impl Label {
             && !is_sent
             && self.resend.is_none_or(|resend| edition >= resend)
             && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
+    }
+
+    /// What its pictures say is to be looked at anew, though the catalog stays as it is.
+    pub(crate) fn forget_looks(&mut self) {
+        let upcoming = self.upcoming.as_mut().map(|upcoming| &mut upcoming.desired);
+        self.desired.iter_mut().chain(upcoming).for_each(|picture| picture.look = Look::OUTDATED);
     }
 
     /// Takes note that a label may show a picture without having proven it. What it may have shown before stays possible.

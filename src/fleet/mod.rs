@@ -161,6 +161,7 @@ impl Fleet {
             self.labels_by_sku.entry(sku.clone()).or_default().insert(id);
         }
         label.binding = binding;
+        label.forget_looks();
     }
 
     /// Notes an unregistered label. Answers whether it is news.
