@@ -198,3 +198,6 @@ impl Desired {
         self.look = looked.look;
     }
 }
+
+#[cfg(test)]
+mod tests;
