@@ -11,7 +11,7 @@ use crate::fleet::health::Health;
 use crate::fleet::label::{Content, Label};
 
 /// How far the shelf has come with a product's price.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Confirmation {
     /// The product.
     pub sku: Sku,

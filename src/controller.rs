@@ -428,14 +428,11 @@ impl Controller {
     /// What the catalog has changed goes to journal, view and labels; then what waits for it may be answered.
     fn settle_catalog(&mut self) {
         for sku in self.catalog.take_touched() {
-            if !self.fleet.is_bound(&sku) {
-                continue;
-            }
             let labels: Vec<LabelId> = self.fleet.labels_of(&sku).collect();
-            for label in labels {
-                self.look_again(label, Lane::Price);
+            for label in &labels {
+                self.look_again(*label, Lane::Price);
             }
-            self.told.unconfirmed.insert(sku);
+            self.told.unconfirmed.extend((!labels.is_empty()).then_some(sku));
         }
         let mut points = self.catalog.take_points();
         while !points.is_empty() {

@@ -271,7 +271,7 @@ impl Catalog {
             self.version += 1;
             for (sku, item) in &mut self.items {
                 item.version = self.version;
-                self.touched.insert(sku.clone());
+                self.touched.push(sku.clone());
             }
         }
     }

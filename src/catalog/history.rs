@@ -101,6 +101,8 @@ impl History {
         if self.points.last().is_some_and(|last| (last.price, &last.promotion) == (point.price, &point.promotion)) {
             return;
         }
+        // Most products have one or two: room for four is no saving.
+        self.points.reserve_exact(1);
         self.points.push(point);
         let cutoff = self.run_start(self.points.len() - 1) - KEPT;
         let old = self.points.iter().skip(1).take_while(|next| next.from <= cutoff).count();

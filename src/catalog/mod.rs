@@ -31,7 +31,7 @@ use self::facets::Membership;
 use self::guard::{Suspicion, Wave};
 use self::history::PricePoint;
 use self::item::Item;
-use self::price::ShelfPrice;
+use self::price::{Running, ShelfPrice};
 use self::product::Product;
 use self::promotion::{Promotion, Reduction};
 use self::records::Unsaved;
@@ -108,7 +108,8 @@ pub struct Catalog {
     wave: Wave,
     reload: Option<Reload>,
     reload_last: u32,
-    touched: BTreeSet<Sku>,
+    /// In any order, and some more than once.
+    touched: Vec<Sku>,
     /// Counts changes to items.
     version: u64,
     points: Vec<PricePoint>,
@@ -194,7 +195,7 @@ impl Catalog {
             wave: Wave::default(),
             reload: None,
             reload_last: 0,
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             version: 0,
             points: Vec::new(),
             unsaved: BTreeSet::new(),
@@ -305,7 +306,7 @@ impl Catalog {
             let Some(promotion) = self.promotions.get(&id).and_then(|told| told.value.clone()) else { continue };
             for sku in &promotion.skus {
                 self.note_price(at, sku);
-                self.touched.insert(sku.clone());
+                self.touched.push(sku.clone());
             }
         }
         self.passed = now;
@@ -353,12 +354,15 @@ impl Catalog {
         if let Some(item) = self.items.get_mut(sku) {
             item.version = self.version;
         }
-        self.touched.insert(sku.clone());
+        self.touched.push(sku.clone());
     }
 
-    /// The products that may look different, or cost something else, since the last call.
-    pub fn take_touched(&mut self) -> BTreeSet<Sku> {
-        std::mem::take(&mut self.touched)
+    /// The products that may look different, or cost something else, since the last call: in order, each once.
+    pub fn take_touched(&mut self) -> Vec<Sku> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
     }
 
     /// The prices that changed since the last call, for the journal.
@@ -421,14 +425,26 @@ impl Catalog {
     /// What the journal keeps of a picture with this product at this instant.
     #[must_use]
     pub fn shown(&self, sku: &Sku, at: Moment) -> Shown {
-        let shelf = self.shelf_price(sku, at);
+        let running = self.running(sku, at);
         Shown {
             sku: sku.clone(),
-            revision: shelf.base_revision,
-            promotion_id: shelf.price_promotion.map(|promotion| promotion.id.clone()),
-            promotion_revision: shelf.price_promotion.map(|promotion| promotion.revision),
-            price: shelf.price.map(|price| self.settings.currency.format(price)),
+            revision: self.item(sku).and_then(Item::revision),
+            promotion_id: running.promotion().map(|promotion| promotion.id.clone()),
+            promotion_revision: running.promotion().map(|promotion| promotion.revision),
+            price: running.price().map(|price| self.settings.currency.format(price)),
         }
+    }
+
+    /// The next instant at which this product's view can change while the sources stay silent.
+    #[must_use]
+    pub fn next_change(&self, sku: &Sku, at: Moment) -> Option<Moment> {
+        self.running(sku, at).next_change()
+    }
+
+    fn running(&self, sku: &Sku, at: Moment) -> Running<'_> {
+        let item = self.item(sku);
+        let promotions = item.map_or(&[][..], Item::promotions);
+        price::running(item.and_then(Item::product), promotions, at, self.settings.currency)
     }
 
     fn promotion_view(&self, promotion: &Promotion) -> PromotionView {

@@ -116,6 +116,11 @@ impl<'a> Running<'a> {
         self.everyone.map(|(price, _)| price).or(self.base)
     }
 
+    /// When it can change while product and promotions stay as they are.
+    pub(super) const fn next_change(&self) -> Option<Moment> {
+        self.next_change
+    }
+
     /// The promotion that made it.
     pub(super) fn promotion(&self) -> Option<&'a Promotion> {
         self.everyone.map(|(_, promotion)| promotion)

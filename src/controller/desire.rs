@@ -93,7 +93,7 @@ impl Controller {
     /// What a label should show at an instant; none when it is unbound.
     fn look(&self, label: &Label, at: Moment) -> Result<Option<Looked>, SceneError> {
         let Some((binding, scene)) = label.binding.as_ref().zip(self.scene(label, at)?) else { return Ok(None) };
-        let boundaries = binding.skus.iter().filter_map(|sku| self.catalog.shelf_price(sku, at).next_change);
+        let boundaries = binding.skus.iter().filter_map(|sku| self.catalog.next_change(sku, at));
         Ok(Some(Looked {
             content: Content {
                 key: scene.key(),
@@ -164,7 +164,8 @@ impl Controller {
 
     /// A label that agrees has no fault any more, whatever the fault was.
     fn forgive(&mut self, id: LabelId) {
-        if let Some(label) = self.fleet.label_mut(id).filter(|label| label.is_in_sync()) {
+        let is_blamed = |label: &&mut Label| label.refusals > 0 || label.fault.is_some();
+        if let Some(label) = self.fleet.label_mut(id).filter(is_blamed).filter(|label| label.is_in_sync()) {
             label.refusals = 0;
             if label.fault.take().is_some() {
                 self.changed.insert(id);

@@ -1,6 +1,7 @@
 //! What others are told: confirmations, held changes, alerts, and how labels are. Each only when it changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gondola_protocol::{LabelId, Moment};
 
@@ -17,9 +18,10 @@ use crate::fleet::label::Label;
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Bound products whose confirmation may have changed.
-    pub(super) unconfirmed: BTreeSet<Sku>,
-    /// Of every bound product: bounded by the labels of the store.
-    confirmations: BTreeMap<Sku, Confirmation>,
+    /// In any order, and some more than once.
+    pub(super) unconfirmed: Vec<Sku>,
+    /// Hashes of what was said of every bound product: bounded by the labels of the store.
+    confirmations: BTreeMap<Sku, u64>,
     labels: BTreeMap<LabelId, (Health, Vec<Problem>)>,
     /// The revision that was said to wait.
     held: BTreeMap<RowKey, u64>,
@@ -35,7 +37,10 @@ impl Controller {
                 self.told.unconfirmed.extend(binding.skus.iter().cloned());
             }
         }
-        for sku in std::mem::take(&mut self.told.unconfirmed) {
+        let mut unconfirmed = std::mem::take(&mut self.told.unconfirmed);
+        unconfirmed.sort_unstable();
+        unconfirmed.dedup();
+        for sku in unconfirmed {
             self.tell_confirmation(now, &sku);
             self.tell_assortment(now, &sku);
         }
@@ -46,8 +51,11 @@ impl Controller {
             self.told.confirmations.remove(sku);
             return;
         };
-        if self.told.confirmations.get(sku) != Some(&confirmation) {
-            self.told.confirmations.insert(sku.clone(), confirmation.clone());
+        let mut hasher = DefaultHasher::new();
+        confirmation.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.told.confirmations.get(sku) != Some(&hash) {
+            self.told.confirmations.insert(sku.clone(), hash);
             self.put_out_after_sync(Output::Publish(Publication::Confirmation(confirmation)));
         }
     }

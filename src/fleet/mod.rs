@@ -50,7 +50,8 @@ pub struct SeenLabel {
 /// The labels and base stations of one store.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    labels: BTreeMap<LabelId, Label>,
+    /// Boxed: a map of labels side by side is half empty, and slow to search.
+    labels: BTreeMap<LabelId, Box<Label>>,
     labels_by_sku: BTreeMap<Sku, BTreeSet<LabelId>>,
     stations: BTreeMap<StationId, Station>,
     seen: BTreeMap<LabelId, SeenLabel>,
@@ -60,22 +61,22 @@ impl Fleet {
     /// A registered label.
     #[must_use]
     pub fn label(&self, id: LabelId) -> Option<&Label> {
-        self.labels.get(&id)
+        self.labels.get(&id).map(Box::as_ref)
     }
 
     /// A registered label, to change it.
     pub(crate) fn label_mut(&mut self, id: LabelId) -> Option<&mut Label> {
-        self.labels.get_mut(&id)
+        self.labels.get_mut(&id).map(Box::as_mut)
     }
 
     /// Every registered label, by id.
     pub fn labels(&self) -> impl Iterator<Item = &Label> {
-        self.labels.values()
+        self.labels.values().map(Box::as_ref)
     }
 
     /// Every registered label, to change it.
     pub(crate) fn labels_mut(&mut self) -> impl Iterator<Item = &mut Label> {
-        self.labels.values_mut()
+        self.labels.values_mut().map(Box::as_mut)
     }
 
     /// The products that labels show.
@@ -134,7 +135,7 @@ impl Fleet {
     /// Adds a label, and answers what it said before it was registered.
     pub(crate) fn add_label(&mut self, label: Label) -> Option<SeenLabel> {
         let seen = self.seen.remove(&label.id);
-        self.labels.insert(label.id, label);
+        self.labels.insert(label.id, Box::new(label));
         seen
     }
 
