@@ -61,7 +61,7 @@
     if (chosen >= 0) readChosen();
   };
 
-  /// Puts every label onto the inner side of its shelf's edge, as wide as its neighbours leave room for.
+  // Puts every label onto the inner side of its shelf's edge, as wide as its neighbours leave room for.
   const place = (read) => {
     floor = read;
     const shelves = floor.shelves.map((shelf) => ({
@@ -255,7 +255,7 @@
     draw();
   };
 
-  /// Calls for each label in sight; the others cost a comparison.
+  // Calls for each label in sight; the others cost a comparison.
   const inSight = (act) => {
     const right = view.left + map.clientWidth / view.scale;
     const low = view.top + map.clientHeight / view.scale;
