@@ -130,16 +130,16 @@ pub(crate) async fn with_demo<V>(visit: impl FnOnce(String) -> V) -> anyhow::Res
 where
     V: Future<Output = anyhow::Result<()>>,
 {
-    with_shop(|dashboard, _| visit(dashboard)).await
+    with_shop(LABELS, |dashboard, _| visit(dashboard)).await
 }
 
-/// The same, for who also visits the page of the simulated shop.
-pub(crate) async fn with_shop<V>(visit: impl FnOnce(String, String) -> V) -> anyhow::Result<()>
+/// The same with so many labels, for who also visits the page of the simulated shop.
+pub(crate) async fn with_shop<V>(labels: usize, visit: impl FnOnce(String, String) -> V) -> anyhow::Result<()>
 where
     V: Future<Output = anyhow::Result<()>>,
 {
     let options = DemoOptions {
-        labels: u32::try_from(LABELS)?,
+        labels: u32::try_from(labels)?,
         base_stations: 1,
         seed: 1,
         loss: 0.0,

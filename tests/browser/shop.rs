@@ -1,10 +1,13 @@
 //! The page of the simulated shop: prices roll through it, and a person plays with its faults.
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use thirtyfour::prelude::*;
 
 use crate::people::picture;
 use crate::{Chromedriver, LABELS, Screen, until, with_shop};
+
+/// Labels of the shop through which a whole wave rolls: enough to see it, and over in some seconds.
+const WAVE_LABELS: usize = 400;
 
 /// So many labels in a state, as the legend says.
 fn counted(state: &str, labels: usize) -> String {
@@ -35,6 +38,15 @@ const REFRESHED: &str = "
 /// Anything that is wider than the window.
 const IS_TOO_WIDE: &str = "return document.documentElement.scrollWidth > window.innerWidth;";
 
+/// The wave is under way: some labels show the newest already, some are at it, some have yet to begin.
+const ROLLS: &str = "
+    const count = (state) => Number(document.querySelector(`[data-state=\"${state}\"] strong`).textContent);
+    return count('newest') > 60 && count('receiving') + count('refreshing') > 5 && count('behind') + count('empty') > 60;
+";
+
+/// The base station has pictures for labels that do not come for them.
+const HOLDS: &str = "return /holds [1-9]/.test(document.getElementById('stations').textContent);";
+
 /// Presses the first button of a name.
 fn press(name: &str) -> String {
     format!("[...document.querySelectorAll('button')].find((one) => one.textContent === '{name}').click();")
@@ -64,7 +76,7 @@ async fn watch(browser: WebDriver, shop: String, name: &str) -> anyhow::Result<(
 async fn watch_on(screen: Screen, name: &str) -> anyhow::Result<()> {
     let chromedriver = Chromedriver::start()?;
     let profile = tempfile::tempdir()?;
-    with_shop(async |_, shop| {
+    with_shop(LABELS, async |_, shop| {
         let browser = chromedriver.browser_on(profile.path(), screen).await?;
         let watched = browser.run_and_quit(|browser| watch(browser, shop, name)).await;
         watched.map_err(|error| anyhow!("{error:#}"))
@@ -80,4 +92,41 @@ async fn a_price_rolls_through_the_shop_before_ones_eyes() -> anyhow::Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shop_is_watched_on_a_phone() -> anyhow::Result<()> {
     watch_on(Screen::Phone(360), "shop-phone").await
+}
+
+/// Sets or clears a fault of every label.
+async fn set_all(shop: &str, fault: &'static str) -> anyhow::Result<()> {
+    let client = reqwest::Client::new();
+    let floor: serde_json::Value = client.get(format!("{shop}floor")).send().await?.json().await?;
+    for label in floor["labels"].as_array().context("a floor has labels")? {
+        let label = label["id"].as_str().context("a label has an address")?;
+        client.put(format!("{shop}labels/{label}/fault")).body(fault).send().await?.error_for_status()?;
+    }
+    Ok(())
+}
+
+async fn watch_wave(browser: WebDriver, shop: String) -> anyhow::Result<()> {
+    browser.goto(&shop).await?;
+    until::<bool>(&browser, &counted("away", WAVE_LABELS)).await?;
+    until::<bool>(&browser, HOLDS).await?;
+    browser.find(By::Id("map")).await?.send_keys("n").await?;
+    set_all(&shop, r#"{"fault":"none"}"#).await?;
+    until::<bool>(&browser, ROLLS).await?;
+    picture(&browser, "shop-wave").await?;
+    until::<bool>(&browser, &counted("empty", 0)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wave_rolls_through_the_whole_shop() -> anyhow::Result<()> {
+    let chromedriver = Chromedriver::start()?;
+    let profile = tempfile::tempdir()?;
+    with_shop(WAVE_LABELS, async |_, shop| {
+        // Nothing gets through until somebody watches.
+        set_all(&shop, r#"{"fault":"deaf"}"#).await?;
+        let browser = chromedriver.browser_on(profile.path(), Screen::Desktop).await?;
+        let watched = browser.run_and_quit(|browser| watch_wave(browser, shop)).await;
+        watched.map_err(|error| anyhow!("{error:#}"))
+    })
+    .await
 }

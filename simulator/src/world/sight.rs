@@ -17,7 +17,7 @@ pub enum Activity {
     Newest,
     /// Its station holds a picture for its glass, and it sleeps.
     Behind,
-    /// Its picture is on the air.
+    /// Its picture is on the air, or waits for its turn there.
     Receiving,
     /// Its display is changing.
     Refreshing,

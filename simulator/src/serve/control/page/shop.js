@@ -36,6 +36,7 @@
   let planned = false;
 
   const number = (value) => value.toLocaleString("en");
+  const some = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
   const state = (at) => STATES[states[at] % LOW];
   const isLow = (at) => states[at] >= LOW;
 
@@ -90,7 +91,7 @@
     }
     stations = read.base_stations.map((at) => ({ id: at.id, x: at.x_cm, y: floor.depth_cm - at.y_cm }));
     states = new Uint8Array(labels.length);
-    $("size").textContent = `${number(labels.length)} labels, ${number(stations.length)} base stations`;
+    $("size").textContent = `${some(labels.length, "label")}, ${some(stations.length, "base station")}`;
   };
 
   const hear = (news) => {
