@@ -15,7 +15,7 @@ use crate::dice::Dice;
 use crate::faults::{Fault, invert};
 use crate::radio::{Airtime, BLOCK_BYTES, Radio};
 use crate::station::{Heard, Offer, Station};
-use crate::world::Observation;
+use crate::world::{Activity, Observation};
 
 /// A short message is tried this often before the label goes back to sleep.
 pub(crate) const EXCHANGE_TRIES_MAX: u32 = 3;
@@ -72,6 +72,8 @@ pub struct LabelState {
     pub displayed_at: Option<Moment>,
     /// Times that it woke up.
     pub wakes: u64,
+    /// When it woke up last; none before the first time.
+    pub woke_at: Option<Moment>,
     /// Its battery.
     pub battery_mv: Millivolts,
     /// What it has taken from its battery, in nanocoulombs.
@@ -136,6 +138,8 @@ pub(crate) struct Label {
     /// Nothing but check-ins without news happens before `due`: its wakes since then are counted when somebody asks.
     quiet_since: Option<Moment>,
     wakes: u64,
+    /// The last wake that is in the books.
+    woke_at: Option<Moment>,
     fault: Option<Fault>,
 }
 
@@ -213,6 +217,12 @@ impl WakeClock {
         if now < self.first { 0 } else { (now.as_micros() - self.first.as_micros()) / self.period_us + 1 }
     }
 
+    /// The last wake-up up to and with `now`.
+    fn last(&self, now: Moment) -> Option<Moment> {
+        let before = self.count(now).checked_sub(1)?;
+        Some(self.first + Duration::from_micros(before.saturating_mul(self.period_us)))
+    }
+
     /// When the crystal has counted `span` from `now` on.
     fn after(&self, now: Moment, span: Duration) -> Moment {
         let drifted = span.as_micros() * u128::from(self.ppm) / 1_000_000;
@@ -254,6 +264,7 @@ impl Label {
             due: wake.first,
             quiet_since: None,
             wakes: 0,
+            woke_at: None,
             fault: None,
             dice,
             wake,
@@ -285,6 +296,7 @@ impl Label {
             planes: self.glass(),
             displayed_at: self.displayed_at,
             wakes: self.wakes + idle_wakes,
+            woke_at: self.woke_at(now),
             battery_mv: battery.voltage(now),
             spent_nc: battery.spent_nc(now),
             temperature_c: self.temperature_c,
@@ -332,6 +344,7 @@ impl Label {
     /// Wakes up again whenever its crystal says so. What it did meanwhile goes to the books.
     pub(crate) fn rouse(&mut self, now: Moment, idle: Airtime, counters: &mut Counters) {
         let wakes = self.idle_wakes(now);
+        self.woke_at = self.woke_at(now);
         if self.quiet_since.take().is_some() {
             self.wakes += wakes;
             self.battery = self.battery.after(idle.time, wakes);
@@ -343,6 +356,31 @@ impl Label {
     /// Wakes since it has been quiet.
     pub(crate) fn idle_wakes(&self, now: Moment) -> u64 {
         self.quiet_since.map_or(0, |since| self.wakes_between(since, now))
+    }
+
+    fn woke_at(&self, now: Moment) -> Option<Moment> {
+        if self.idle_wakes(now) > 0 { self.wake.last(now) } else { self.woke_at }
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    pub(crate) fn edition(&self) -> Edition {
+        self.frame_buffer.edition
+    }
+
+    /// What it is at while it does not sleep.
+    pub(crate) fn busy_with(&self) -> Option<Activity> {
+        match self.phase {
+            Phase::Asleep | Phase::Polling => None,
+            Phase::Receiving { .. } => Some(Activity::Receiving),
+            Phase::Refreshing(_) => Some(Activity::Refreshing),
+        }
+    }
+
+    pub(crate) fn voltage(&self, now: Moment, idle: Airtime) -> Millivolts {
+        self.battery.after(idle.time, self.idle_wakes(now)).voltage(now)
     }
 
     /// Whether it woke after `from` and by `to`, and had nothing to say.
@@ -374,6 +412,7 @@ impl Label {
             _ if self.fault == Some(Fault::Deaf) => self.doze(now, now + DEAF_LOOK),
             Phase::Asleep => {
                 self.wakes += 1;
+                self.woke_at = Some(now);
                 air.counters.wakes += 1;
                 self.poll(now, air);
             }

@@ -14,6 +14,7 @@
 //! | [`checkers`] | what must be true of a controller and its shop, seen from outside |
 //! | [`decode`] | the label's decoders |
 //! | [`faults`] | what can be wrong with a label |
+//! | [`floor`] | the shop's floor plan |
 //! | [`openepaperlink`] | a radio and labels of that hardware |
 //!
 //! Invariants that say what is absent: no clock, socket, thread or random source outside [`serve`]; no
@@ -27,6 +28,7 @@ mod counters;
 pub mod decode;
 mod dice;
 pub mod faults;
+pub mod floor;
 mod label;
 pub mod openepaperlink;
 mod radio;
@@ -43,6 +45,7 @@ pub use config::{Config, ConfigError};
 pub use counters::Counters;
 pub use dice::Dice;
 pub use faults::{Fault, FaultError};
+pub use floor::{Floor, FloorPlan, Place, Shelf};
 pub use label::{LabelOptions, LabelState};
 pub use radio::airtime;
 pub use serve::{Handle, ServeError, Serving, serve};

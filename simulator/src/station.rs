@@ -509,6 +509,16 @@ impl Station {
         self.is_on
     }
 
+    /// Whether a controller has a session with it over an open byte stream.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.link == Link::Greeted && self.session.is_some()
+    }
+
+    /// Whether it holds a picture for a label's glass.
+    pub(crate) fn has_picture(&self, label: LabelId) -> bool {
+        self.session.as_ref().is_some_and(|session| session.waiting.in_slot(label, 0).is_some())
+    }
+
     /// Takes the air for something. Answers how long it has to wait for that.
     pub(crate) fn occupy(&mut self, now: Moment, airtime: Airtime) -> Duration {
         self.channel.take(now, airtime)

@@ -3,6 +3,8 @@
 //! Bytes and moments go in, bytes and observations come out. Everything between two calls happens at its
 //! own moment, in order, however rarely the world is called: the trace depends on seed and inputs alone.
 
+mod sight;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::faults::{Fault, FaultError};
 use crate::label::{Air, EXCHANGE_TRIES_MAX, Label, LabelOptions, LabelState, Picture};
 use crate::radio::{Airtime, Channel, Radio};
 use crate::station::{Station, StationOptions};
+
+pub use sight::{Activity, BATTERY_LOW, LabelSight, Sight, StationSight};
 
 /// Observations that nobody has polled yet: 4 MiB. Beyond that the oldest are dropped.
 pub const OBSERVATIONS_MAX: usize = 65_536;

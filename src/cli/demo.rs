@@ -109,8 +109,8 @@ fn progress_bar(labels: u64) -> ProgressBar {
 
 fn show(bar: &ProgressBar, progress: Progress) {
     match progress {
-        Progress::Serving { link, .. } => {
-            let line = format!("The dashboard is at {link} (Ctrl-C ends)");
+        Progress::Serving { link, shop, .. } => {
+            let line = format!("The dashboard is at {link} (Ctrl-C ends)\nThe simulated shop is at {shop}");
             if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
         }
         Progress::Phase(phase) => {

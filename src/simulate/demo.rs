@@ -138,6 +138,8 @@ pub enum Progress {
         address: SocketAddr,
         /// What a browser on this machine opens: it logs in.
         link: String,
+        /// The page that shows the simulated shop, and its control API.
+        shop: String,
     },
     /// Something begins that every label takes part in.
     Phase(String),
@@ -201,6 +203,7 @@ pub async fn run(
     let data_dir = options.data_dir.clone().unwrap_or_else(|| temporary.path().join("data"));
     let config = controller_config(&options, &data_dir, &shop);
     let world = shop.handle();
+    let page = shop.control_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     let end = CancellationToken::new();
     let _ended = end.clone().drop_guard();
     tasks.spawn({
@@ -214,7 +217,7 @@ pub async fn run(
     let system = System::start(&config, Arc::new(Templates::embedded()), clock, telemetry).await?;
     let address = system.web;
     let link = format!("http://{address}/enter?key={}", system.accounts.open_link());
-    progress(Progress::Serving { address, link });
+    progress(Progress::Serving { address, link, shop: page });
     let mut demo = Demo::new(&options, &config, world, &system, (clock, started), &tasks, &end)?;
     let result = demo.play(&stop, &mut progress).await;
     let report = match result {

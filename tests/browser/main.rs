@@ -2,6 +2,7 @@
 //! label, and sees a price arrive on a glass without touching anything; people log in, and bind labels by scanner.
 
 mod people;
+mod shop;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -129,8 +130,16 @@ pub(crate) async fn with_demo<V>(visit: impl FnOnce(String) -> V) -> anyhow::Res
 where
     V: Future<Output = anyhow::Result<()>>,
 {
+    with_shop(LABELS, |dashboard, _| visit(dashboard)).await
+}
+
+/// The same with so many labels, for who also visits the page of the simulated shop.
+pub(crate) async fn with_shop<V>(labels: usize, visit: impl FnOnce(String, String) -> V) -> anyhow::Result<()>
+where
+    V: Future<Output = anyhow::Result<()>>,
+{
     let options = DemoOptions {
-        labels: u32::try_from(LABELS)?,
+        labels: u32::try_from(labels)?,
         base_stations: 1,
         seed: 1,
         loss: 0.0,
@@ -141,16 +150,17 @@ where
     };
     let telemetry = Telemetry::silent();
     let stop = CancellationToken::new();
-    let (serving, link) = oneshot::channel();
+    let (serving, served) = oneshot::channel();
     let mut serving = Some(serving);
     let demo = demo::run(options, &telemetry, stop.clone(), move |progress| {
-        if let Progress::Serving { link, .. } = progress {
-            let _ = serving.take().map(|serving| serving.send(link));
+        if let Progress::Serving { link, shop, .. } = progress {
+            let _ = serving.take().map(|serving| serving.send((link, shop)));
         }
     });
     let visit = async {
         let _ends_the_demo = stop.drop_guard();
-        visit(link.await.context("the demonstration did not begin to serve")?).await
+        let (link, shop) = served.await.context("the demonstration did not begin to serve")?;
+        visit(link, shop).await
     };
     let (demo, visited) = tokio::join!(demo, visit);
     demo?;

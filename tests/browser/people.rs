@@ -39,7 +39,7 @@ async fn visit(screen: Screen, work: impl AsyncFnOnce(&WebDriver, &str) -> anyho
 }
 
 /// Keeps a picture of a page beside what is built, for whoever wants to look at it.
-async fn picture(browser: &WebDriver, name: &str) -> anyhow::Result<()> {
+pub(crate) async fn picture(browser: &WebDriver, name: &str) -> anyhow::Result<()> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pages");
     std::fs::create_dir_all(&folder)?;
     Ok(browser.screenshot(&folder.join(format!("{name}.png"))).await?)

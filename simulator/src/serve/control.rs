@@ -1,6 +1,7 @@
 //! The control API: what the glasses show, the counters, faults, and what else can be changed.
 
 mod changes;
+mod page;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -40,7 +42,9 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// Serves the control API until `stop`.
 pub(super) async fn serve(listener: TcpListener, handle: Handle, stop: CancellationToken) -> io::Result<()> {
     let routes = Router::new()
+        .merge(page::routes())
         .route("/labels", get(labels))
+        .route("/labels/{label}", get(label))
         .route("/labels/{label}/screen.png", get(screen))
         .route("/labels/{label}/fault", put(fault))
         .route("/labels/{label}/temperature", put(changes::temperature))
@@ -69,9 +73,10 @@ pub(super) async fn serve(listener: TcpListener, handle: Handle, stop: Cancellat
 }
 
 /// What there is, for somebody who asked for something else.
-const PAGES: &str = "the control API has GET /labels, GET /labels/{label}/screen.png, PUT /labels/{label}/fault, \
-                     PUT /labels/{label}/temperature, POST /labels/{label}/drain, PUT /base-stations/{id}/power, \
-                     POST /base-stations/{id}/reboot, PUT /radio and GET /counters";
+const PAGES: &str = "the control API has GET /labels, GET /labels/{label}, GET /labels/{label}/screen.png, GET /floor, \
+                     GET /events, PUT /labels/{label}/fault, PUT /labels/{label}/temperature, \
+                     POST /labels/{label}/drain, PUT /base-stations/{id}/power, POST /base-stations/{id}/reboot, \
+                     PUT /radio, GET /counters, and GET / for a person";
 
 /// A label in `GET /labels`.
 #[derive(Serialize)]
@@ -84,6 +89,8 @@ struct LabelRow {
     /// Microseconds since the Unix epoch; null before the first picture.
     displayed_at_us: Option<u64>,
     wakes: u64,
+    /// As `displayed_at_us`; null before the first wake.
+    woke_at_us: Option<u64>,
     battery_mv: Millivolts,
     temperature_c: i8,
     fault: Option<&'static str>,
@@ -99,6 +106,7 @@ impl From<LabelState> for LabelRow {
             digest: state.digest,
             displayed_at_us: state.displayed_at.map(gondola_protocol::Moment::as_micros),
             wakes: state.wakes,
+            woke_at_us: state.woke_at.map(gondola_protocol::Moment::as_micros),
             battery_mv: state.battery_mv,
             temperature_c: state.temperature_c,
             fault: state.fault.map(|fault| fault.as_str()),
@@ -142,13 +150,19 @@ async fn labels(State(handle): State<Handle>) -> Result<Json<Vec<LabelRow>>, Pro
     Ok(Json(handle.labels().await?.into_iter().map(LabelRow::from).collect()))
 }
 
+async fn label(State(handle): State<Handle>, Named(label): Named) -> Result<Json<LabelRow>, Problem> {
+    let label = label_id(&label)?;
+    let state = handle.label(label).await?.ok_or_else(|| Problem::from(FaultError::UnknownLabel(label)))?;
+    Ok(Json(state.into()))
+}
+
 async fn counters(State(handle): State<Handle>) -> Result<Response, Problem> {
     Ok(Json(handle.counters().await?).into_response())
 }
 
 async fn screen(
     State(handle): State<Handle>,
-    Path(label): Path<String>,
+    Named(label): Named,
     query: Result<Query<ScreenQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let label = label_id(&label)?;
@@ -164,7 +178,7 @@ async fn screen(
 
 async fn fault(
     State(handle): State<Handle>,
-    Path(label): Path<String>,
+    Named(label): Named,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Problem> {
     let label = label_id(&label)?;
@@ -173,6 +187,18 @@ async fn fault(
     let fault: FaultBody = serde_json::from_slice(&body).map_err(|error| Problem::invalid(wrong, error))?;
     handle.set_fault(label, fault.into()).await??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What stands in a path, for a label or a base station.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let wrong = |rejection: PathRejection| Problem::invalid("the address is wrong", rejection.body_text());
+        Path::from_request_parts(parts, state).await.map(|Path(name)| Self(name)).map_err(wrong)
+    }
 }
 
 fn label_id(text: &str) -> Result<LabelId, Problem> {

@@ -26,7 +26,7 @@ use crate::config::{Config, ConfigError, Way};
 use crate::counters::Counters;
 use crate::faults::{Fault, FaultError};
 use crate::label::LabelState;
-use crate::world::{Observation, World};
+use crate::world::{Observation, Sight, World};
 
 /// Requests to the world's task that wait: enough for a burst from every connection, small against memory.
 const REQUESTS_MAX: usize = 256;
@@ -136,6 +136,22 @@ impl Handle {
     /// Here and below: [`Closed`] once the shop is no longer served.
     pub async fn labels(&self) -> Result<Vec<LabelState>, Closed> {
         self.ask(|world, _| world.labels().collect()).await
+    }
+
+    /// One label; none for one that is not in the shop.
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn label(&self, label: LabelId) -> Result<Option<LabelState>, Closed> {
+        self.ask(move |world, _| world.label(label)).await
+    }
+
+    /// The whole shop at a glance.
+    ///
+    /// # Errors
+    /// See [`Handle::labels`].
+    pub async fn sight(&self) -> Result<Sight, Closed> {
+        self.ask(|world, _| world.sight()).await
     }
 
     /// What is on a label's glass; none for a label that is not in the shop.

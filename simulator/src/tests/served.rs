@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gondola_protocol::message::{Downlink, Frame, Hello, Reason};
 use gondola_protocol::{LabelId, Moment, Planes, SessionId, frame};
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -197,6 +198,133 @@ async fn a_shop_is_changed_while_it_is_served() {
     assert_eq!(shop.handle.counters().await.unwrap().reboots, 2);
     Remote::connect(shop.front, 1).await;
     shop.close().await;
+}
+
+#[tokio::test]
+async fn a_person_sees_the_shop() {
+    let shop = Shop::open().await;
+    let (head, page) = shop.ask("GET /", "").await;
+    assert!(head.contains("text/html") && head.contains("default-src 'none'"), "{head}");
+    // The policy lets nothing run and colour but the page's own files, and all of them are there.
+    let page = String::from_utf8(page).unwrap();
+    assert!(!page.contains("style=") && !page.contains("<style") && !page.contains("<script>"), "{page}");
+    for file in ["/shop.js", "/shop.css", "/icon.svg"] {
+        assert!(page.contains(file), "{file}");
+        shop.check(&format!("GET {file}"), "", "200", "").await;
+    }
+    shop.check("GET /floor", "", "200", r#""labels":[{"id":"0000000000000001","x_cm""#).await;
+    shop.check("GET /floor", "", "200", r#""base_stations":[{"id":"front","x_cm""#).await;
+    shop.check("GET /labels/0000000000000002", "", "200", r#""woke_at_us":"#).await;
+    shop.check("GET /labels/0000000000000009", "", "404", "is not in this simulated shop").await;
+    shop.close().await;
+}
+
+/// What a page hears on `GET /events`, for as long as it listens.
+struct Page(TcpStream, Vec<u8>);
+
+impl Page {
+    async fn open(shop: &Shop) -> Self {
+        let mut stream = TcpStream::connect(shop.control).await.unwrap();
+        stream.write_all(b"GET /events HTTP/1.1\r\nhost: shop\r\n\r\n").await.unwrap();
+        Self(stream, Vec::new())
+    }
+
+    /// Reads on until something is said; whatever was said before that is forgotten.
+    async fn hears(&mut self, expected: &str) {
+        let reading = async {
+            loop {
+                let heard = String::from_utf8_lossy(&self.1);
+                if let Some(at) = heard.find(expected) {
+                    self.1.drain(..at + expected.len());
+                    return;
+                }
+                assert!(self.0.read_buf(&mut self.1).await.unwrap() > 0, "the shop has closed the stream");
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(30), reading).await;
+        assert!(heard.is_ok(), "no {expected} in {}", String::from_utf8_lossy(&self.1));
+    }
+}
+
+#[tokio::test]
+async fn a_page_hears_what_changes() {
+    let shop = Shop::open().await;
+    let mut page = Page::open(&shop).await;
+    page.hears("event: resync").await;
+    page.hears(r#""labels":"00"}"#).await;
+    shop.check("PUT /labels/0000000000000002/fault", r#"{"fault":"deaf"}"#, "204", "").await;
+    page.hears(r#""labels":[[1,"6"]]}"#).await;
+    shop.check("POST /labels/0000000000000001/drain", r#"{"percent":100}"#, "204", "").await;
+    page.hears(r#""labels":[[0,"8"]]}"#).await;
+    shop.check("PUT /base-stations/front/power", r#"{"on":false}"#, "204", "").await;
+    page.hears(r#""on":false,"connected":false"#).await;
+    page.hears(r#"[0,"e"]"#).await;
+    shop.check("PUT /radio", r#"{"loss":0.5}"#, "204", "").await;
+    page.hears(r#""loss":0.5"#).await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn pages_leave_room_for_others() {
+    let shop = Shop::open().await;
+    let mut pages = Vec::new();
+    for _ in 0..8 {
+        let mut page = Page::open(&shop).await;
+        page.hears("event: resync").await;
+        pages.push(page);
+    }
+    shop.check("GET /events", "", "503", "8 pages follow this shop already; close one").await;
+    shop.check("GET /counters", "", "200", "\"delivered\":0").await;
+    shop.close().await;
+}
+
+/// What the control API takes bodies for, with one that it takes and one that it does not.
+const WRITES: [(&str, &str, &str); 5] = [
+    ("PUT /labels/0000000000000001/fault", r#"{"fault":"mute"}"#, r#"{"fault":"dead_pixel","x":-1,"y":0}"#),
+    ("PUT /labels/0000000000000001/temperature", r#"{"celsius":-128}"#, r#"{"celsius":128}"#),
+    ("POST /labels/0000000000000001/drain", r#"{"percent":100}"#, r#"{"percent":256}"#),
+    ("PUT /base-stations/front/power", r#"{"on":true}"#, r#"{"on":1}"#),
+    ("PUT /radio", r#"{"loss":1}"#, r#"{"loss":null}"#),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever is sent, and wherever to, the answer is what was asked for or a problem that says something, and the
+    /// shop goes on.
+    #[test]
+    fn the_control_api_answers_whatever_it_is_sent(
+        write in 0..WRITES.len(),
+        at in 0_usize..80,
+        noise in "[ -~]{0,12}",
+        place in "[0-9a-fA-F:-]{0,20}|[a-z0-9%_.]{1,40}",
+    ) {
+        let (request, right, wrong) = WRITES[write];
+        let broken = {
+            let at = at.min(right.len());
+            format!("{}{noise}{}", &right[..at], &right[at..])
+        };
+        let elsewhere = request.replace("0000000000000001", &place).replace("front", &place);
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let shop = Shop::open().await;
+            for (request, body, statuses) in [
+                (request, right, &["204"][..]),
+                (request, wrong, &["400"]),
+                (request, &broken, &["204", "400"]),
+                (&elsewhere, right, &["204", "400", "404"]),
+            ] {
+                let (head, answer) = shop.ask(request, body).await;
+                let status = head.split(' ').nth(1).unwrap_or_default();
+                assert!(statuses.contains(&status), "{request} {body}: {head}");
+                if status != "204" {
+                    assert!(head.contains("application/problem+json"), "{request} {body}: {head}");
+                    let problem: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+                    let says = |key: &str| problem[key].as_str().is_some_and(|text| !text.is_empty());
+                    assert!(says("title") && says("detail"), "{request} {body}: {problem}");
+                }
+            }
+            shop.close().await;
+        });
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! What can be changed in a shop while it is served, beside its labels' faults.
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use gondola_protocol::StationId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Handle, Problem, label_id};
+use super::{Handle, Named, Problem, label_id};
 
 /// The body of `PUT /radio`.
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ pub(super) async fn radio(State(handle): State<Handle>, body: Body) -> Result<St
 
 pub(super) async fn power(
     State(handle): State<Handle>,
-    Path(station): Path<String>,
+    Named(station): Named,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let PowerBody { on } = read(body, "the power is wrong")?;
@@ -66,7 +66,7 @@ pub(super) async fn power(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn reboot(State(handle): State<Handle>, Path(station): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn reboot(State(handle): State<Handle>, Named(station): Named) -> Result<StatusCode, Problem> {
     let station = known(&handle, &station).await?;
     handle.reboot(&station).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -74,7 +74,7 @@ pub(super) async fn reboot(State(handle): State<Handle>, Path(station): Path<Str
 
 pub(super) async fn temperature(
     State(handle): State<Handle>,
-    Path(label): Path<String>,
+    Named(label): Named,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let label = label_id(&label)?;
@@ -85,7 +85,7 @@ pub(super) async fn temperature(
 
 pub(super) async fn drain(
     State(handle): State<Handle>,
-    Path(label): Path<String>,
+    Named(label): Named,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let label = label_id(&label)?;
