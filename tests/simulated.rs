@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as loudly as the test")]
 
+mod health;
 mod shop;
 mod staging;
 mod story;

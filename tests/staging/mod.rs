@@ -26,7 +26,7 @@ const REFRESH: Duration = Duration::from_secs(3);
 
 /// A settled shop with a promotion for every product that begins so many seconds later, and its instant.
 #[track_caller]
-fn shop_with_promotion(options: ShopOptions, later: u64) -> (Shop, Moment) {
+pub(crate) fn shop_with_promotion(options: ShopOptions, later: u64) -> (Shop, Moment) {
     let mut shop = Shop::settled(options);
     let products: Vec<u64> = (0..shop.options.labels).collect();
     let at = second(&shop) + later;
