@@ -182,7 +182,7 @@ fn zlib_4k(bytes: &[u8]) -> Vec<u8> {
         &mut packed,
         FlushCompress::Finish,
     );
-    assert_eq!(status, Ok(Status::StreamEnd), "it fits");
+    assert!(matches!(status, Ok(Status::StreamEnd)), "it fits");
     packed
 }
 
