@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use gondola_bench::corpus::{Corpus, Label, Set};
 use gondola_bench::learner::{Learner, Unlimited};
 use gondola_bench::{median, timed};
@@ -36,6 +36,27 @@ const LABELS_TO_LEARN: usize = 1_200;
 struct Figures {
     bytes: BTreeMap<&'static str, Vec<usize>>,
     encode_us: BTreeMap<&'static str, Vec<f64>>,
+    /// A radio label's ZLIB file against what [`zlib_4k`] makes of the same header and planes.
+    radio_zlib: Against,
+}
+
+/// Our bytes against a reference's.
+#[derive(Default)]
+struct Against {
+    images: usize,
+    ours: usize,
+    reference: usize,
+    /// Images of which ours is larger.
+    larger: usize,
+}
+
+impl Against {
+    fn add(&mut self, ours: usize, reference: usize) {
+        self.images += 1;
+        self.ours += ours;
+        self.reference += reference;
+        self.larger += usize::from(ours > reference);
+    }
 }
 
 impl Figures {
@@ -95,6 +116,10 @@ impl Figures {
         let kind = pack().kind.code();
         let compare = |packed: &[u8]| assert_eq!(file::read(model, kind, packed).as_ref(), Ok(planes));
         self.measure(name, || pack().bytes, compare);
+        if matches!(packing, Packing::Zlib { .. }) {
+            // The size before the stream is the file's, whoever packs it.
+            self.radio_zlib.add(pack().bytes.len(), 4 + zlib_4k(&headed(planes)).len());
+        }
     }
 }
 
@@ -114,11 +139,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name:>14} {bytes:>7} bytes {:>7} us", encode_us[name]);
     }
     let ratio = |size: f64| (size / as_float(bytes["zlib9"]) * 1000.0).round() / 1000.0;
+    let Against { images, ours, reference, larger } = figures.radio_zlib;
+    println!("ZLIB files of {images} radio labels: {ours} bytes, zlib -9 in 4 KiB {reference}; larger: {larger}");
     let (full, change) = unlimited(&labels)?;
     println!("without memory limits: {full:.0} bytes ({}), delta {change:.0} ({})", ratio(full), ratio(change));
     let report = json!({
         "median_bytes": bytes,
         "encode_us": encode_us,
+        "oepl_zlib_images": images,
+        "oepl_zlib_bytes": ours,
+        "oepl_zlib_reference_bytes": reference,
+        "oepl_zlib_larger": larger,
         "ratio_full": ratio(as_float(bytes["compact"])),
         "ratio_delta": ratio(as_float(bytes["delta_compact"])),
         "ratio_full_unlimited": ratio(full),
@@ -141,6 +172,28 @@ fn unlimited(labels: &[Label]) -> Result<(f64, f64), Box<dyn std::error::Error>>
 fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("a vector takes every byte")
+}
+
+/// Level 9 with a window of 4 KiB.
+fn zlib_4k(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(bytes.len() * 2 + 128);
+    let status = Compress::new_with_window_bits(Compression::new(9), true, 12).compress_vec(
+        bytes,
+        &mut packed,
+        FlushCompress::Finish,
+    );
+    assert!(matches!(status, Ok(Status::StreamEnd)), "it fits");
+    packed
+}
+
+/// What a radio label's ZLIB file packs: a header of six bytes, and the planes without an empty last one.
+fn headed(planes: &Planes) -> Vec<u8> {
+    let panel = planes.panel();
+    let is_empty = planes.bytes()[panel.plane_bytes()..].iter().all(|byte| *byte == 0);
+    let count: u8 = if is_empty { 1 } else { 2 };
+    let [[w0, w1], [h0, h1]] = [panel.width(), panel.height()].map(u16::to_le_bytes);
+    let planes = &planes.bytes()[..panel.plane_bytes() * usize::from(count)];
+    [&[6, w0, w1, h0, h1, count][..], planes].concat()
 }
 
 fn unzlib(packed: &[u8]) -> Vec<u8> {

@@ -1,14 +1,14 @@
 //! How soon a radio of OpenEPaperLink gets the block that it asks for, while every core draws pictures.
 //!
-//! A scripted radio at one end of a pseudo-terminal, the station's task at the other, and as many threads that render as
-//! there are cores. Each request is timed to the first byte of its answer, and to its last: a radio at high speed sends
+//! A scripted radio at one end of a pseudo-terminal, the station's task at the other, as many threads that render as
+//! there are cores, and a wave of pictures for other labels that are handed to the station meanwhile. Each request is timed to the first byte of its answer, and to its last: a radio at high speed sends
 //! what it has 140 ms after it has asked, and its own line takes 21 ms of them.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark reads the clock and reports")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gondola_bench::corpus::{Corpus, Set};
@@ -18,16 +18,29 @@ use gondola_drivers::openepaperlink::wire::checksum;
 use gondola_drivers::openepaperlink::{LabelTypes, RadioOptions};
 use gondola_drivers::{StationHandle, StationOptions, StationOrder, Transport, spawn};
 use gondola_protocol::message::Lane;
-use gondola_protocol::{Edition, LabelId, Moment, Planes, TransferNumber};
+use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, TransferNumber};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_serial::{SerialPort, SerialStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Labels that have a picture waiting.
+/// Labels that have a picture waiting, and ask for it.
 const LABELS: u64 = 64;
+
+/// Labels that get another picture with each wave.
+const WAVE_LABELS: u64 = 64;
+
+/// From one wave to the next.
+const WAVE_PERIOD: Duration = Duration::from_millis(500);
+
+/// After so long nobody knows any more when a label comes, so that each is offered its picture: the script skips it.
+const RHYTHM: Duration = Duration::from_secs(60);
+
+/// Nothing takes longer unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Requests that are timed.
 const REQUESTS: usize = 4_000;
@@ -75,38 +88,61 @@ async fn time_answers() -> Result<Timed, Box<dyn std::error::Error>> {
         transport: Transport::Serial { path: host.name().unwrap_or_default(), baud: BAUD_SLOW },
         head: RadioOptions { line, label_types: LabelTypes::default() }.into(),
     };
-    let start = Instant::now();
-    let clock = move || Moment::from_secs(1_000) + start.elapsed();
+    let (start, skipped) = (Instant::now(), Arc::new(AtomicU64::new(1_000)));
+    let seconds = Arc::clone(&skipped);
+    let clock = move || Moment::from_secs(seconds.load(Ordering::Relaxed)) + start.elapsed();
     let handle = spawn(options, &tracker, shutdown.clone(), clock, sender);
     tracker.spawn(submit(handle, events));
-    let timed = Script { radio, read: Vec::new(), versions: BTreeMap::new(), is_ready: false }.run().await;
+    let timed = Script { radio, read: Vec::new(), versions: BTreeMap::new(), is_ready: false, skipped }.run().await;
     shutdown.cancel();
-    Ok(timed?)
+    timed
 }
 
-/// What a controller does: a label that reports gets a picture.
+/// What a controller does: a label that reports gets a picture, and those of the wave get another one with each wave.
 async fn submit(handle: StationHandle, mut events: mpsc::Receiver<(gondola_protocol::StationId, HeadEvent)>) {
-    let mut last = 0;
-    while let Some((_, event)) = events.recv().await {
-        let HeadEvent::Heard(said) = event else { continue };
-        last += 1;
-        let mut bytes = vec![0; said.panel.picture_bytes()];
-        bytes[..8].copy_from_slice(&said.label.0.to_be_bytes());
-        let Ok(planes) = Planes::new(said.panel, bytes) else { continue };
-        let number = TransferNumber(last);
-        let picture = Picture {
-            number,
-            label: said.label,
-            edition: Edition(1),
-            lane: Lane::Price,
-            planes,
-            held: None,
-            encodings: u8::MAX,
-            packed: None,
-        };
-        // Should there be no room, fewer labels are asked for.
-        let _ = handle.try_order(StationOrder::Submit(picture));
+    let (mut last, mut wave) = (0, Vec::new());
+    let mut period = tokio::time::interval(WAVE_PERIOD);
+    loop {
+        tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                None => return,
+                Some((_, HeadEvent::Heard(said))) => {
+                    last += 1;
+                    send(&handle, last, said.label, said.panel);
+                    wave.extend((said.label.0 >= LABELS).then_some((said.label, said.panel)));
+                }
+                Some(_) => {}
+            },
+            _ = period.tick() => for (label, panel) in &wave {
+                last += 1;
+                send(&handle, last, *label, *panel);
+            },
+        }
     }
+}
+
+/// Hands a picture to the station: grey at its top, so that packing it takes as long as a photo's.
+fn send(handle: &StationHandle, number: u32, label: LabelId, panel: Panel) {
+    let mut bytes = vec![0; panel.picture_bytes()];
+    let mut word = label.0 << 32 | u64::from(number);
+    for chunk in bytes[..panel.plane_bytes() / 2].chunks_exact_mut(8) {
+        word = word.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        chunk.copy_from_slice(&(word & word >> 7).to_be_bytes());
+    }
+    let planes = Planes::new(panel, bytes).expect("they are the panel's");
+    let picture = Picture {
+        number: TransferNumber(number),
+        label,
+        edition: Edition(number.into()),
+        lane: Lane::Price,
+        planes,
+        held: None,
+        encodings: u8::MAX,
+        packed: None,
+    };
+    // Should there be no room, the label gets the next wave's.
+    let _ = handle.try_order(StationOrder::Submit(picture));
 }
 
 /// The scripted radio.
@@ -115,27 +151,43 @@ struct Script {
     read: Vec<u8>,
     versions: BTreeMap<u64, u64>,
     is_ready: bool,
+    /// What the station's clock is ahead by, in seconds.
+    skipped: Arc<AtomicU64>,
 }
 
 impl Script {
-    async fn run(mut self) -> std::io::Result<Timed> {
-        while !self.is_ready {
-            self.converse().await?;
-        }
-        for label in 0..LABELS {
-            self.say(b"ADR>", &report_of(label)).await?;
-        }
-        while self.versions.len() < usize::try_from(LABELS).unwrap_or(0) {
-            self.converse().await?;
-        }
+    async fn run(mut self) -> Result<Timed, Box<dyn std::error::Error>> {
+        timeout(PATIENCE, self.fill()).await.map_err(|_| "the station does not fill the radio's slots")??;
         let mut timed = Vec::with_capacity(REQUESTS);
         for pause in PAUSES_MS.into_iter().cycle().take(REQUESTS) {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let label = timed.len() as u64 % LABELS;
             let version = self.versions[&label];
-            timed.push(self.ask(label, version).await?);
+            let asked = timeout(PATIENCE, self.ask(label, version)).await;
+            timed.push(asked.map_err(|_| format!("request {} has no answer", timed.len()))??);
         }
         Ok(timed)
+    }
+
+    /// Lets the labels report, and waits until each has its picture in its slot.
+    async fn fill(&mut self) -> std::io::Result<()> {
+        while !self.is_ready {
+            self.converse().await?;
+        }
+        for label in 0..LABELS + WAVE_LABELS {
+            self.say(b"ADR>", &report_of(label)).await?;
+        }
+        // Each has something in its slot: its picture, or for the most part when it is to come.
+        while self.versions.len() < usize::try_from(LABELS + WAVE_LABELS).unwrap_or(0) {
+            self.converse().await?;
+        }
+        self.skipped.fetch_add(RHYTHM.as_secs(), Ordering::Relaxed);
+        // Mutters, so that the station looks at its clock.
+        self.radio.write_all(b"....").await?;
+        while self.versions.values().any(|version| *version == 0) {
+            self.converse().await?;
+        }
+        Ok(())
     }
 
     /// Answers whatever the host says next.
@@ -201,10 +253,12 @@ impl Script {
     }
 }
 
-/// A full report of an M2 of 2.9 inches, without its checksum.
+/// A full report of an M2 of 2.9 inches, or of an M3 of the wave, without its checksum.
 fn report_of(label: u64) -> Vec<u8> {
     let mut report = [0; 21];
-    report[1..12].copy_from_slice(&[180, 0xC3, 21, 0x86, 0x0B, 0x01, 0, 3, 0x29, 0, 11]);
+    // An M3 of the same size for the wave: its pictures are packed with zlib, which takes longest.
+    let label_type = if label < LABELS { 0x01 } else { 0x33 };
+    report[1..12].copy_from_slice(&[180, 0xC3, 21, 0x86, 0x0B, label_type, 0, 3, 0x29, 0, 11]);
     [&LabelId(label).0.to_le_bytes()[..], &report].concat()
 }
 
@@ -224,5 +278,8 @@ fn report(timed: &mut Timed, cores: usize, pictures: usize) {
     );
     println!("to the last byte:  p50 {} ms, p99 {} ms, p99.9 {} ms, longest {} ms", last[0], last[1], last[2], last[3]);
     let named = |[p50, p99, p999, max]: [f64; 4]| json!({ "p50": p50, "p99": p99, "p999": p999, "max": max });
-    println!("{}", json!({ "first_byte_ms": named(first), "last_byte_ms": named(last), "later_than_50_ms": late }));
+    println!(
+        "{}",
+        json!({ "first_byte_ms": named(first), "last_byte_ms": named(last), "later_than_50_ms": late, "requests": timed.len(), "pictures_drawn": pictures })
+    );
 }

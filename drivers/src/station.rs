@@ -250,7 +250,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     /// Moves bytes, orders and time until the connection is over (`Continue`) or the shutdown comes. A clock that
     /// was set back ends it: a session's waits are measured by the clock that it began with.
     async fn converse(&mut self, wire: &mut Wire) -> ControlFlow<()> {
-        let mut last = self.now();
+        let (mut last, mut is_lines_turn) = (self.now(), false);
         loop {
             self.collect()?;
             if let Some(baud) = self.head.baud() {
@@ -284,13 +284,17 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 // Cancel-safe: it takes nothing; what there is room for is sent at the loop's beginning. A receiver
                 // that is gone is found out there, too.
                 () = room(&self.events), if !self.untold.is_empty() => {}
-                // Cancel-safe: an order is taken only when this arm wins.
-                Some(order) = self.orders.recv(), if may_go_on => self.take(order),
-                // Cancel-safe: `read_buf` has read nothing when another arm wins.
-                read = wire.stream.0.read_buf(&mut wire.received), if may_go_on => {
-                    if ended(&self.id, read) { return ControlFlow::Continue(()) }
-                    self.head.handle_bytes(self.now(), &wire.received);
-                    wire.received.clear();
+                // Cancel-safe: `arrival` takes only what it returns.
+                came = arrival(&mut self.orders, (&mut wire.stream.0, &mut wire.received), is_lines_turn), if may_go_on => {
+                    is_lines_turn = matches!(came, Arrival::Order(_));
+                    match came {
+                        Arrival::Order(order) => self.take(order),
+                        Arrival::Bytes(read) => {
+                            if ended(&self.id, read) { return ControlFlow::Continue(()) }
+                            self.head.handle_bytes(self.now(), &wire.received);
+                            wire.received.clear();
+                        }
+                    }
                 }
             }
         }
@@ -437,6 +441,38 @@ struct Wire {
 impl Wire {
     fn new(stream: Stream) -> Self {
         Self { stream: tokio::io::split(stream), received: BytesMut::with_capacity(READ_MAX), sending: BytesMut::new() }
+    }
+}
+
+/// What a station's task has to deal with next.
+enum Arrival {
+    Order(StationOrder),
+    /// So many bytes were received.
+    Bytes(io::Result<usize>),
+}
+
+/// Waits for an order or for bytes. Orders come first, except when it is the line's turn: a wave of pictures takes
+/// milliseconds each to pack, and a radio that asks for a block cannot wait until all are.
+///
+/// Cancel-safe: neither arm takes anything unless it wins.
+async fn arrival(
+    orders: &mut mpsc::Receiver<StationOrder>,
+    (line, received): (&mut ReadHalf<Stream>, &mut BytesMut),
+    is_lines_turn: bool,
+) -> Arrival {
+    let read = line.read_buf(received);
+    if is_lines_turn {
+        tokio::select! {
+            biased;
+            read = read => Arrival::Bytes(read),
+            Some(order) = orders.recv() => Arrival::Order(order),
+        }
+    } else {
+        tokio::select! {
+            biased;
+            Some(order) = orders.recv() => Arrival::Order(order),
+            read = read => Arrival::Bytes(read),
+        }
     }
 }
 

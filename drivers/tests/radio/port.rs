@@ -160,6 +160,17 @@ impl Stage {
         }
     }
 
+    /// Waits until the radio has something in a slot.
+    async fn filled(&mut self) {
+        let filled = async {
+            while self.site(|site, _| site.slots()) == 0 {
+                let event = timeout(Duration::from_millis(10), self.events.recv()).await;
+                assert!(!matches!(event, Ok(None)), "the task has ended");
+            }
+        };
+        timeout(PATIENCE, filled).await.expect("the radio's slots are filled");
+    }
+
     async fn stop(self) {
         self.shutdown.cancel();
         self.port.cancel();
@@ -196,9 +207,9 @@ async fn a_restart_and_an_unplugging_are_got_over() {
     stage.hang_up().await;
     let labels: Vec<LabelId> = stage.wanted.keys().copied().collect();
     labels.into_iter().for_each(|id| stage.send(id));
+    stage.filled().await;
     stage.site(|site, _| site.restart_radio());
-    // The line is gone while the radio is being filled again.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The line is gone before the radio is filled again.
     stage.port.cancel();
     let mut lost = 0;
     while lost < LABELS {
