@@ -339,8 +339,8 @@ fn boundary(templates: &Arc<Templates>) -> Duration {
     shop.labels(BOUNDARY_LABELS, 0);
     shop.check_ins();
     let skus: Vec<String> = (0..BOUNDARY_LABELS).map(|number| sku(number).to_string()).collect();
-    // Not at a full hour, when every label is looked at besides.
-    let start = NOW + Duration::from_secs(5_400);
+    // Not at a full hour, when every label is looked at besides, nor at a full minute, when all are counted.
+    let start = NOW + Duration::from_secs(5_417);
     shop.feed(
         Facet::Promotion,
         &serde_json::json!({ "promotion_id": "P", "revision": 1, "skus": skus, "kind": "percent_off", "percent": "20",

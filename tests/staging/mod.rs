@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gondola::catalog::sku::Sku;
 use gondola::catalog::wire::Facet;
-use gondola::controller::message::{Answer, Refusal, Request};
+use gondola::controller::message::{Answer, Publication, Refusal, Request};
 use gondola::fleet::ahead::Switch;
 use gondola::fleet::health::Health;
 use gondola::fleet::label::CommandState;
@@ -75,6 +76,14 @@ fn a_promotion_starts_on_two_thousand_labels_within_a_second_although_a_station_
     assert!((0..2_000).all(|number| shop.glass_agrees(number)));
     shop.settle(SETTLE);
     shop.check_trace();
+    let confirmed: BTreeSet<&Sku> = shop
+        .publications()
+        .filter_map(|publication| match publication {
+            Publication::Confirmation(it) if it.price.as_deref() == Some("8.00") && it.at.is_some() => Some(&it.sku),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(confirmed.len(), 2_000, "others are told of each product, in as many turns as that takes");
 }
 
 #[test]
