@@ -304,8 +304,7 @@ impl Controller {
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
         let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
-        let more = self.has_more_to_tell().then_some(self.now);
-        own.into_iter().chain([wake, more]).flatten().min()
+        own.into_iter().chain([wake]).flatten().min()
     }
 
     /// What is to be done next.

@@ -14,10 +14,6 @@ use crate::confirmation::Confirmation;
 use crate::fleet::health::{Health, Problem};
 use crate::fleet::label::Label;
 
-/// Labels, and products, that others are told of in one turn: some 5 ms of work. What was decided for all of a large store
-/// goes to its base stations first, and the rest is told in the turns that follow at once.
-const TELLS_MAX: usize = 1_000;
-
 /// What others know, so that they are told only what is new.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -34,8 +30,7 @@ pub(super) struct Told {
 impl Controller {
     /// Tells what changed: to those who watch labels, and to other systems once the journal holds what it rests on.
     pub(super) fn tell(&mut self, now: Moment) {
-        for _ in 0..TELLS_MAX {
-            let Some(id) = self.changed.pop_first() else { break };
+        for id in std::mem::take(&mut self.changed) {
             self.outputs.push_back(Output::Changed(id));
             self.tell_label(now, id);
             if let Some(binding) = self.fleet.label(id).and_then(|label| label.binding.as_ref()) {
@@ -45,16 +40,10 @@ impl Controller {
         let mut unconfirmed = std::mem::take(&mut self.told.unconfirmed);
         unconfirmed.sort_unstable();
         unconfirmed.dedup();
-        self.told.unconfirmed = unconfirmed.split_off(unconfirmed.len().min(TELLS_MAX));
         for sku in unconfirmed {
             self.tell_confirmation(now, &sku);
             self.tell_assortment(now, &sku);
         }
-    }
-
-    /// Whether there is more to tell, in a turn that is to follow at once.
-    pub(super) fn has_more_to_tell(&self) -> bool {
-        !self.changed.is_empty() || !self.told.unconfirmed.is_empty()
     }
 
     fn tell_confirmation(&mut self, now: Moment, sku: &Sku) {
