@@ -9,6 +9,7 @@ use gondola_simulator::{LabelOptions, Observation, StationOptions, WorldOptions}
 
 use super::harness::{Event, Harness, HarnessOptions};
 use super::merchandise::{Merchandise, sku};
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::sku::Sku;
@@ -400,5 +401,6 @@ fn settings(base_stations: usize) -> StoreSettings {
             guard: GuardRules::OFF,
         },
         stations: (0..base_stations).map(station).collect(),
+        alerts: AlertRules::default(),
     }
 }

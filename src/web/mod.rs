@@ -18,8 +18,9 @@ mod routes;
 mod selection;
 mod server;
 mod session;
+mod stall;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +32,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware};
 use gondola_protocol::{LabelId, StoreId};
 use jiff::tz::TimeZone;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
@@ -40,14 +41,12 @@ use crate::run::accounts::AccountsHandle;
 use crate::run::store::StoreHandle;
 use guard::Rates;
 use idempotency::Answers;
+pub(crate) use pages::url_query;
 use problem::Problem;
 pub use server::serve;
 
 /// Longest body: 1000 bindings of 8 SKUs of 64 characters are 700 KiB.
 const BODY_MAX: usize = 1 << 20;
-
-/// Open event streams: a few screens per store; beyond it somebody forgets to close them.
-const EVENT_STREAMS_MAX: usize = 256;
 
 /// One store as the web needs it.
 #[derive(Debug, Clone)]
@@ -81,7 +80,7 @@ pub struct Web {
     answers: Answers,
     /// Held while labels are registered: a label belongs to one store, and the stores do not know each other.
     registrations: Mutex<()>,
-    event_streams: Arc<Semaphore>,
+    event_streams: Arc<events::Streams>,
 }
 
 /// One store, and the order of writes to it.
@@ -116,7 +115,7 @@ impl Web {
             rates: std::sync::Mutex::new(Rates::default()),
             answers: Answers::default(),
             registrations: Mutex::default(),
-            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            event_streams: Arc::default(),
         }
     }
 

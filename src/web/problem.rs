@@ -70,8 +70,8 @@ impl From<StoreGone> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) => Self::not_found(refusal),
-            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) => Self::conflict(refusal),
+            Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) | Refusal::NoAlert(_) => Self::not_found(refusal),
+            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) | Refusal::Bound(..) => Self::conflict(refusal),
             Refusal::NotDurable(_) | Refusal::Unsure(_) => Self::unavailable(refusal),
             _ => Self::unprocessable(refusal),
         }

@@ -1,9 +1,11 @@
 //! The web over real HTTP, on running stores.
 
 mod access;
+mod alerts;
 mod disk;
 mod document;
-mod shop;
+mod limits;
+pub(crate) mod shop;
 mod sources;
 
 use std::collections::BTreeSet;

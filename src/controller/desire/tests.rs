@@ -7,6 +7,7 @@ use gondola_protocol::{LabelId, Moment};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
@@ -112,7 +113,7 @@ impl Shop {
         };
         let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
         let catalog = Settings { currency: "CNY".parse().unwrap(), market, time_zone, guard: GuardRules::default() };
-        let settings = StoreSettings { view, catalog, stations: Vec::new() };
+        let settings = StoreSettings { view, catalog, stations: Vec::new(), alerts: AlertRules::default() };
         let now = minute(0);
         let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), now);
         controller.resume(now, None, None);
