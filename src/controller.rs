@@ -49,6 +49,10 @@ use telling::Told;
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 
+/// Labels that are looked at in one turn of a round of all: some 25 ms of work where each is drawn up, and 1 ms where
+/// nothing has changed.
+const ROUND_MAX: usize = 1_000;
+
 /// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
 const POINTS_MAX: usize = 1_000;
 
@@ -99,6 +103,8 @@ pub struct Controller {
     planner: Planner,
     /// Labels to look at before the next output is given, and how urgent a new picture would be.
     dirty: BTreeMap<LabelId, Lane>,
+    /// Labels to look at because everything is looked at: [`ROUND_MAX`] of them a turn, so that nobody waits for it.
+    round: BTreeSet<LabelId>,
     wakes: BTreeSet<(Moment, Wake)>,
     /// Labels by the wake that waits for them: at most one each.
     label_wakes: BTreeMap<LabelId, Moment>,
@@ -117,6 +123,8 @@ pub struct Controller {
     jobs: Jobs,
     alerts: Alerts,
     strangers: Strangers,
+    /// Until then a label that reports is registered unasked.
+    enrols_until: Moment,
     accuracy: Accuracy,
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
@@ -153,6 +161,7 @@ impl Controller {
             fleet,
             planner: Planner::default(),
             dirty: BTreeMap::new(),
+            round: BTreeSet::new(),
             wakes: BTreeSet::from([(now + SWEEP_PERIOD, Wake::Sweep)]),
             label_wakes: BTreeMap::new(),
             transfers: BTreeMap::new(),
@@ -165,6 +174,7 @@ impl Controller {
             jobs: Jobs::default(),
             alerts: Alerts::default(),
             strangers: Strangers::default(),
+            enrols_until: Moment::ZERO,
             accuracy: Accuracy::default(),
             changed: BTreeSet::new(),
             told: Told::default(),
@@ -203,6 +213,10 @@ impl Controller {
         self.catalog.handle_timeout(now);
         self.catalog.note_all(now);
         self.recall_held(now);
+        // The round comes to everything that was replayed.
+        self.dirty.clear();
+        self.changed.clear();
+        self.told.unconfirmed.clear();
         self.look_at_all();
         self.now = now;
         self.handle_timeout(now);
@@ -283,26 +297,28 @@ impl Controller {
         self.catalog.forget_deletions(now);
         self.record_confirmations();
         self.tell_journal_head(now);
-        let wanted = self.fleet.labels().flat_map(Label::digests).collect();
-        self.outputs.push_back(Output::KeepPictures(wanted));
+        if self.round.is_empty() {
+            let wanted = self.fleet.labels().flat_map(Label::digests).collect();
+            self.outputs.push_back(Output::KeepPictures(wanted));
+        }
         self.look_at_all();
         self.look_at_states(now);
         self.forgive_sources(now);
         self.forget_strangers(now);
     }
 
-    /// Looks at every label anew: at start, after the templates changed, and on a period.
+    /// Begins to look at every label anew: at start, after the templates changed, and on a period.
     fn look_at_all(&mut self) {
-        let all: Vec<LabelId> = self.fleet.labels().map(|label| label.id).collect();
-        for label in all {
-            self.look_again(label, Lane::Routine);
-        }
+        self.round = self.fleet.labels().map(|label| label.id).collect();
     }
 
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
+        if !self.round.is_empty() {
+            return Some(self.now);
+        }
         let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
         own.into_iter().chain([wake]).flatten().min()
     }
@@ -359,6 +375,12 @@ impl Controller {
         &self.alerts
     }
 
+    /// Until when labels that report are registered unasked; none while they are not.
+    #[must_use]
+    pub fn enrols_until(&self, now: Moment) -> Option<Moment> {
+        (self.enrols_until > now).then_some(self.enrols_until)
+    }
+
     /// Pushes and reloads that were asked for.
     #[must_use]
     pub fn jobs(&self) -> &Jobs {
@@ -407,6 +429,17 @@ impl Controller {
         self.outputs.push_back(Output::Notice(notice));
     }
 
+    /// Goes on with looking at every label.
+    fn go_round(&mut self) {
+        for _ in 0..ROUND_MAX.min(self.round.len()) {
+            let Some(label) = self.round.pop_first() else { return };
+            self.look_again(label, Lane::Routine);
+            if !self.told.knows(label) {
+                self.changed.insert(label);
+            }
+        }
+    }
+
     fn look_again(&mut self, label: LabelId, lane: Lane) {
         self.dirty.entry(label).and_modify(|known| *known = lane.min(*known)).or_insert(lane);
     }
@@ -415,6 +448,7 @@ impl Controller {
     /// and what others are told.
     fn settle(&mut self, now: Moment) {
         self.settle_catalog();
+        self.go_round();
         for (label, lane) in std::mem::take(&mut self.dirty) {
             self.set_desired(now, label, lane);
             self.set_upcoming(now, label);

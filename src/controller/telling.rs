@@ -27,6 +27,13 @@ pub(super) struct Told {
     held: BTreeMap<RowKey, u64>,
 }
 
+impl Told {
+    /// Whether others have been told of a label.
+    pub(super) fn knows(&self, label: LabelId) -> bool {
+        self.labels.contains_key(&label)
+    }
+}
+
 impl Controller {
     /// Tells what changed: to those who watch labels, and to other systems once the journal holds what it rests on.
     pub(super) fn tell(&mut self, now: Moment) {

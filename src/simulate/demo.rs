@@ -448,9 +448,9 @@ fn panel(number: u32) -> Panel {
 fn position(number: u32) -> Position {
     let (shelf, slot) = (number / SLOTS, number % SLOTS);
     Position {
-        aisle: (shelf / SHELVES + 1).to_string(),
-        shelf: (shelf % SHELVES + 1).to_string(),
-        slot: (slot + 1).to_string(),
+        aisle: (shelf / SHELVES + 1).to_string().into(),
+        shelf: (shelf % SHELVES + 1).to_string().into(),
+        slot: (slot + 1).to_string().into(),
     }
 }
 

@@ -349,7 +349,7 @@ impl Shop {
         }
         let Some(product) = product(&confirmation.sku) else { return };
         let is_news = confirmation.revision == self.merchandise.revision(product)
-            && confirmation.price == self.merchandise.price(product, at);
+            && confirmation.price.as_deref() == self.merchandise.price(product, at).as_deref();
         if !is_news || self.touched_at[product] + self.sync_delay >= at {
             return;
         }
