@@ -470,7 +470,7 @@ fn shop_config(options: &DemoOptions) -> ShopConfig {
     ShopConfig {
         seed: options.seed,
         control: Some(loopback),
-        radio: RadioConfig { loss: options.loss },
+        radio: RadioConfig { loss: options.loss, ..RadioConfig::default() },
         base_stations: (1..=options.base_stations)
             .map(|number| BaseStationConfig::listening(station(number), loopback))
             .collect(),
