@@ -143,7 +143,7 @@ impl Controller {
         let number = self.book(id, station, bytes, None);
         let Some(label) = self.fleet.label_mut(id) else { return };
         let encodings = label.encodings & passed_on;
-        label.under_way = Some(UnderWay {
+        label.under_way = Some(Box::new(UnderWay {
             number,
             station: station.clone(),
             edition,
@@ -151,7 +151,7 @@ impl Controller {
             base,
             stage: Stage::Rendering,
             activate_at,
-        });
+        }));
         label.carrier = Some(station.clone());
         self.rendering.insert(number);
         self.outputs.push_back(Output::Render { number, scene, encodings, base });

@@ -4,7 +4,7 @@ use gondola_protocol::message::Lane;
 use gondola_protocol::{LabelId, Moment, Panel};
 
 use super::Controller;
-use super::message::{Answer, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
+use super::message::{Answer, ENROLMENT_MAX, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
 use crate::alert::{self, Rule};
 use crate::catalog::Applied;
 use crate::catalog::approvals::{HeldId, Verdict};
@@ -35,6 +35,10 @@ impl Controller {
             Request::Reload { facets } => {
                 let number = self.start_reload(now, facets);
                 self.reply(ticket, Answer::Started(number));
+            }
+            Request::Enrol { within } => {
+                self.enrols_until = now + within.min(ENROLMENT_MAX);
+                self.reply(ticket, Answer::Done);
             }
             Request::Label(request) => self.enact(now, ticket, self.decide_label(request)),
             Request::Decide { id, verdict } => self.enact(now, ticket, self.decide_held(id, verdict)),

@@ -1,12 +1,12 @@
 //! What others are told: confirmations, held changes, alerts, and how labels are. Each only when it changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gondola_protocol::{LabelId, Moment};
 
-use super::Controller;
 use super::message::{Changed, LabelState, Notice, Output, Publication};
+use super::{Controller, TURN_MAX};
 use crate::alert::{Alert, Rule};
 use crate::catalog::sku::Sku;
 use crate::catalog::wire::RowKey;
@@ -19,8 +19,7 @@ use crate::journal::Entry;
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Bound products whose confirmation may have changed.
-    /// In any order, and some more than once.
-    pub(super) unconfirmed: Vec<Sku>,
+    pub(super) unconfirmed: BTreeSet<Sku>,
     /// Hashes of what was said of every bound product: bounded by the labels of the store.
     confirmations: BTreeMap<Sku, u64>,
     labels: BTreeMap<LabelId, (Health, Vec<Problem>)>,
@@ -30,23 +29,29 @@ pub(super) struct Told {
     pub(super) alerts: u64,
 }
 
+impl Told {
+    /// Whether others have been told of a label.
+    pub(super) fn knows(&self, label: LabelId) -> bool {
+        self.labels.contains_key(&label)
+    }
+}
+
 /// Alerts in one batch of the journal: a price list gone wrong makes ten of them.
 const ALERTS_MAX: usize = 1_000;
 
 impl Controller {
     /// Tells what changed: to those who watch labels, and to other systems once the journal holds what it rests on.
     pub(super) fn tell(&mut self, now: Moment) {
-        for id in std::mem::take(&mut self.changed) {
+        for _ in 0..TURN_MAX {
+            let Some(id) = self.changed.pop_first() else { break };
             self.outputs.push_back(Output::Changed(Changed::Label(id)));
             self.tell_label(now, id);
             if let Some(binding) = self.fleet.label(id).and_then(|label| label.binding.as_ref()) {
                 self.told.unconfirmed.extend(binding.skus.iter().cloned());
             }
         }
-        let mut unconfirmed = std::mem::take(&mut self.told.unconfirmed);
-        unconfirmed.sort_unstable();
-        unconfirmed.dedup();
-        for sku in unconfirmed {
+        for _ in 0..if self.changed.is_empty() { TURN_MAX } else { 0 } {
+            let Some(sku) = self.told.unconfirmed.pop_first() else { break };
             self.tell_confirmation(now, &sku);
             self.tell_assortment(now, &sku);
         }
@@ -60,8 +65,7 @@ impl Controller {
         let mut hasher = DefaultHasher::new();
         confirmation.hash(&mut hasher);
         let hash = hasher.finish();
-        if self.told.confirmations.get(sku) != Some(&hash) {
-            self.told.confirmations.insert(sku.clone(), hash);
+        if self.told.confirmations.insert(sku.clone(), hash) != Some(hash) {
             self.put_out_after_sync(Output::Publish(Publication::Confirmation(confirmation)));
         }
     }

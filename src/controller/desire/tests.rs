@@ -119,7 +119,7 @@ impl Shop {
         controller.resume(now, None, None);
         let mut shop = Self { controller, now, revision: 0, appended: 0, stored: 0 };
         for label in 1..=LABELS {
-            let position = Position { aisle: "1".into(), shelf: "1".into(), slot: label.to_string() };
+            let position = Position { aisle: "1".into(), shelf: "1".into(), slot: label.to_string().into() };
             let panel = "bwr-296x128".parse().unwrap();
             shop.request(LabelRequest::Register { label: LabelId(label), panel, position });
         }

@@ -120,7 +120,7 @@ fn a_checkpoint_holds_exchanges_the_alerts_that_hold_and_the_newest_news() {
         panel: "bwr-296x128".parse().unwrap(),
         with: LabelId(2),
         with_panel: "bwr-296x128".parse().unwrap(),
-        position: Position { aisle: "3".to_owned(), ..Position::default() },
+        position: Position { aisle: "3".into(), ..Position::default() },
         skus: vec!["1101".parse().unwrap()],
         template: None,
     };

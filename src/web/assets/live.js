@@ -74,7 +74,8 @@
     const button = event.target.closest("button[data-post]");
     if (!button) return;
     button.parentElement.querySelectorAll("button").forEach((other) => (other.disabled = true));
-    await fetch(button.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" } }).catch(() => {});
+    const headers = { "Content-Type": "application/json" };
+    await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body }).catch(() => {});
     if (page) return readPage().catch(() => {});
     await readSummary(button.closest("section[data-store]").dataset.store).catch(() => {});
   });
