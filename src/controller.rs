@@ -49,9 +49,9 @@ use telling::Told;
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 
-/// Labels that are looked at in one turn of a round of all: some 25 ms of work where each is drawn up, and 1 ms where
-/// nothing has changed.
-const ROUND_MAX: usize = 1_000;
+/// Labels that are looked at in one turn, and of which others are told in one: some 25 ms of work where each scene is
+/// drawn up anew, and 1 ms where nothing has changed. What base stations and people say is heard in between.
+const TURN_MAX: usize = 1_000;
 
 /// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
 const POINTS_MAX: usize = 1_000;
@@ -101,9 +101,9 @@ pub struct Controller {
     catalog: Catalog,
     fleet: Fleet,
     planner: Planner,
-    /// Labels to look at before the next output is given, and how urgent a new picture would be.
-    dirty: BTreeMap<LabelId, Lane>,
-    /// Labels to look at because everything is looked at: [`ROUND_MAX`] of them a turn, so that nobody waits for it.
+    /// Labels to look at, by how urgent a new picture would be.
+    dirty: BTreeSet<(Lane, LabelId)>,
+    /// Labels to look at because everything is looked at: once nothing else is left to look at.
     round: BTreeSet<LabelId>,
     wakes: BTreeSet<(Moment, Wake)>,
     /// Labels by the wake that waits for them: at most one each.
@@ -160,7 +160,7 @@ impl Controller {
             catalog: Catalog::new(settings.catalog),
             fleet,
             planner: Planner::default(),
-            dirty: BTreeMap::new(),
+            dirty: BTreeSet::new(),
             round: BTreeSet::new(),
             wakes: BTreeSet::from([(now + SWEEP_PERIOD, Wake::Sweep)]),
             label_wakes: BTreeMap::new(),
@@ -316,7 +316,7 @@ impl Controller {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
-        if !self.round.is_empty() {
+        if self.is_at_it() {
             return Some(self.now);
         }
         let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
@@ -429,34 +429,45 @@ impl Controller {
         self.outputs.push_back(Output::Notice(notice));
     }
 
-    /// Goes on with looking at every label.
-    fn go_round(&mut self) {
-        for _ in 0..ROUND_MAX.min(self.round.len()) {
-            let Some(label) = self.round.pop_first() else { return };
-            self.look_again(label, Lane::Routine);
-            if !self.told.knows(label) {
-                self.changed.insert(label);
-            }
+    /// The next label of the round of all. Others have not been told of it if it is the first round.
+    fn next_of_round(&mut self) -> Option<(Lane, LabelId)> {
+        let label = self.round.pop_first()?;
+        if !self.told.knows(label) {
+            self.changed.insert(label);
         }
+        Some((Lane::Routine, label))
     }
 
     fn look_again(&mut self, label: LabelId, lane: Lane) {
-        self.dirty.entry(label).and_modify(|known| *known = lane.min(*known)).or_insert(lane);
+        self.dirty.insert((lane, label));
     }
 
-    /// Brings everything that was touched to rest: journal and view, desired pictures, places in line, transfers,
-    /// and what others are told.
+    /// Brings what was touched to rest: journal and view, desired pictures, places in line, transfers, and what others
+    /// are told. What is too much for one turn is gone on with in the next, which is wanted at once.
     fn settle(&mut self, now: Moment) {
         self.settle_catalog();
-        self.go_round();
-        for (label, lane) in std::mem::take(&mut self.dirty) {
+        for _ in 0..TURN_MAX {
+            let Some((lane, label)) = self.dirty.pop_first().or_else(|| self.next_of_round()) else { break };
             self.set_desired(now, label, lane);
             self.set_upcoming(now, label);
             self.queue(now, label);
         }
-        self.tell_switches();
         self.plan(now);
-        self.tell(now);
+        if self.dirty.is_empty() {
+            self.tell_switches();
+            self.tell(now);
+        }
+    }
+
+    /// Whether something is left to do at once: labels to look at, or others to tell.
+    fn is_at_it(&self) -> bool {
+        self.is_looking() || !self.changed.is_empty() || !self.told.unconfirmed.is_empty()
+    }
+
+    /// Whether it is not known yet of every label what it should show.
+    #[must_use]
+    pub fn is_looking(&self) -> bool {
+        !self.dirty.is_empty() || !self.round.is_empty()
     }
 
     /// What the catalog has changed goes to journal, view and labels; then what waits for it may be answered.

@@ -425,10 +425,11 @@ impl Catalog {
     /// What the journal keeps of a picture with this product at this instant.
     #[must_use]
     pub fn shown(&self, sku: &Sku, at: Moment) -> Shown {
-        let running = self.running(sku, at);
+        let item = self.item(sku);
+        let running = self.running(item, at);
         Shown {
             sku: sku.clone(),
-            revision: self.item(sku).and_then(Item::revision),
+            revision: item.and_then(Item::revision),
             promotion_id: running.promotion().map(|promotion| promotion.id.clone()),
             promotion_revision: running.promotion().map(|promotion| promotion.revision),
             price: running.price().map(|price| self.settings.currency.format(price).into()),
@@ -438,11 +439,10 @@ impl Catalog {
     /// The next instant at which this product's view can change while the sources stay silent.
     #[must_use]
     pub fn next_change(&self, sku: &Sku, at: Moment) -> Option<Moment> {
-        self.running(sku, at).next_change()
+        self.running(self.item(sku), at).next_change()
     }
 
-    fn running(&self, sku: &Sku, at: Moment) -> Running<'_> {
-        let item = self.item(sku);
+    fn running<'a>(&self, item: Option<&'a Item>, at: Moment) -> Running<'a> {
         let promotions = item.map_or(&[][..], Item::promotions);
         price::running(item.and_then(Item::product), promotions, at, self.settings.currency)
     }

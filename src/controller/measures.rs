@@ -35,7 +35,7 @@ impl Controller {
     /// None while nothing is bound, nor while it is not known of every label what it should show.
     pub(super) fn next_sample(&self) -> Option<Moment> {
         let is_bound = self.fleet.bound_skus().next().is_some();
-        (is_bound && self.round.is_empty()).then(|| self.accuracy.poll_timeout())
+        (is_bound && !self.is_looking()).then(|| self.accuracy.poll_timeout())
     }
 
     /// Takes the minute's sample if it is due. One in an hour goes into the journal, so that the week survives a

@@ -36,8 +36,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::settings::Settings;
 use crate::config::{Broker, Config, FeedConfig, StoreConfig, WebConfig};
+use crate::controller::StoreSettings;
 use crate::controller::message::Delivery;
-use crate::controller::{Controller, StoreSettings};
 use crate::journal::{JournalError, JournalOptions, Keeper, Opened};
 use crate::render::RenderError;
 use crate::storage::{DataDir, LockError, ViewError};
