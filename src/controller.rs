@@ -205,7 +205,8 @@ impl Controller {
     }
 
     /// Goes on where an earlier run ended, after view and journal were read: behind the journal's record `head`, which
-    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants.
+    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants. What labels should
+    /// show is found in the turns that follow.
     pub fn resume(&mut self, now: Moment, head: Option<Position>, journaled_until: Option<Moment>) {
         self.journal_sequence = head.map_or(0, |head| head.sequence);
         self.durability.head = head;
@@ -219,7 +220,7 @@ impl Controller {
         self.told.unconfirmed.clear();
         self.look_at_all();
         self.now = now;
-        self.handle_timeout(now);
+        self.settle_catalog();
     }
 
     /// Takes in what happened.
