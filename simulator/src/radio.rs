@@ -278,7 +278,7 @@ mod tests {
         let (mut dice, mut now, mut lost) = (Dice::of(7, *b"test    ", 0), Moment::from_secs(1), 0);
         let mut before = None;
         for label in (0..CALLS).map(LabelId) {
-            now = now + CALL.mul_f64(dice.exponential() / (load * (1.0 - idle)));
+            now += CALL.mul_f64(dice.exponential() / (load * (1.0 - idle)));
             let start = channel.call(now, label, &mut dice);
             assert_eq!(start, now, "the air is granted to nobody");
             // The label before knows by now who called next.

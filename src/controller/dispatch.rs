@@ -43,12 +43,13 @@ impl Controller {
             return self.planner.leave(id);
         };
         let need = Need::of(label, now);
-        // Nobody hears it: its next check-in looks again.
-        let station = self.fleet.station_for(label).filter(|station| {
+        let place = need.place(label).and_then(|place| {
+            // Where nobody hears it, its next check-in looks again.
+            let station = self.fleet.station_for(label)?;
             let stages = station.capacity.is_some_and(|capacity| capacity.stages);
-            stages || !matches!(need, Need::Stage | Need::Drop)
+            (stages || !matches!(need, Need::Stage | Need::Drop)).then_some((place, station))
         });
-        match need.place(label).zip(station) {
+        match place {
             Some(((lane, since), station)) => self.planner.enter(id, lane, since, &station.id),
             None => self.planner.leave(id),
         }

@@ -22,7 +22,7 @@ pub(super) struct Told {
     pub(super) unconfirmed: BTreeSet<Sku>,
     /// Hashes of what was said of every bound product: bounded by the labels of the store.
     confirmations: BTreeMap<Sku, u64>,
-    labels: BTreeMap<LabelId, (Health, Vec<Problem>)>,
+    labels: BTreeMap<LabelId, Said>,
     /// The revision that was said to wait.
     held: BTreeMap<RowKey, u64>,
     /// The newest news of alerts that others may be told.
@@ -89,20 +89,23 @@ impl Controller {
             self.told.labels.remove(&id);
             return;
         };
-        let state = state_of(label, now);
-        let known = (state.health, state.problems.clone());
-        if self.told.labels.get(&id) != Some(&known) {
-            self.told.labels.insert(id, known);
+        let said = Said::of(label, now);
+        if self.told.labels.insert(id, said) != Some(said) {
+            let state = LabelState {
+                label: id,
+                health: said.health,
+                problems: Problem::of(label).collect(),
+                battery_mv: label.battery_mv,
+                last_check_in: label.last_check_in,
+            };
             self.put_out_after_sync(Output::Publish(Publication::Label(state)));
         }
     }
 
     /// Finds the labels whose state the clock alone has changed, and the products that this concerns.
     pub(super) fn look_at_states(&mut self, now: Moment) {
-        let labels = self.fleet.labels().filter(|label| {
-            let state = state_of(label, now);
-            self.told.labels.get(&label.id) != Some(&(state.health, state.problems))
-        });
+        let is_news = |label: &&Label| self.told.labels.get(&label.id) != Some(&Said::of(label, now));
+        let labels = self.fleet.labels().filter(is_news);
         self.changed.extend(labels.map(|label| label.id));
     }
 
@@ -216,12 +219,17 @@ fn subject_of(key: &RowKey) -> String {
     format!("{} {}", key.facet(), key.id())
 }
 
-fn state_of(label: &Label, now: Moment) -> LabelState {
-    LabelState {
-        label: label.id,
-        health: Health::of(label, now),
-        problems: Problem::of(label).collect(),
-        battery_mv: label.battery_mv,
-        last_check_in: label.last_check_in,
+/// What is said of a label: small, because it is remembered of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    health: Health,
+    /// A bit for each.
+    problems: u8,
+}
+
+impl Said {
+    fn of(label: &Label, now: Moment) -> Self {
+        let problems = Problem::of(label).fold(0, |bits, problem| bits | 1 << problem as u8);
+        Self { health: Health::of(label, now), problems }
     }
 }

@@ -23,7 +23,7 @@ pub const VERSION: u32 = 2;
 
 /// sled's cache: its default is 1 GiB. A store's state is read once, at start, and then written in batches whose keys lie
 /// together, so that a larger cache holds what nobody asks for, once for every store of the process.
-const CACHE_BYTES: u64 = 4 << 20;
+const CACHE_BYTES: u64 = 1 << 20;
 
 /// Views set aside that are kept: enough to look into a fault, too few to fill a disk.
 const SET_ASIDE_MAX: u64 = 3;
