@@ -218,6 +218,13 @@ async fn labels_that_report_are_registered_while_somebody_wants_it() {
     let ended = site.post(enrolment, json!({"minutes": 0})).await;
     // What was heard before and has been silent since is still nobody's.
     assert_eq!(ended.json::<Value>().await.unwrap(), before);
+    // The button registers it.
+    let page = site.text("/").await;
+    let (_, button) = page.split_once("data-post=\"/v1/stores/hz-001/labels\" data-body=\"").unwrap();
+    let body = button.split_once('"').unwrap().0.replace("&quot;", "\"");
+    let registered = site.post("/v1/stores/hz-001/labels", serde_json::from_str(&body).unwrap()).await;
+    assert_eq!(registered.status(), StatusCode::OK);
+    site.hangzhou.label(neighbour, |label| label.battery_mv).await;
     let refused = site.post(enrolment, json!({"minutes": 100_000})).await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     site.stop().await;

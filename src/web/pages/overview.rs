@@ -420,5 +420,5 @@ impl Summary {
 
 /// What the registration of a label takes.
 fn registration(label: LabelId, panel: Panel) -> String {
-    serde_json::json!([{ "label": label, "panel": panel }]).to_string()
+    serde_json::json!({ "items": [{ "label": label, "panel": panel }] }).to_string()
 }
