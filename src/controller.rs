@@ -17,6 +17,7 @@ mod requests;
 pub mod sources;
 mod strangers;
 mod telling;
+pub mod trials;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use message::{Input, Notice, Output};
 use sources::Sources;
 use strangers::Strangers;
 use telling::Told;
+use trials::{Trial, Trials};
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
@@ -117,6 +119,7 @@ pub struct Controller {
     jobs: Jobs,
     alerts: Alerts,
     strangers: Strangers,
+    trials: Trials,
     accuracy: Accuracy,
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
@@ -165,6 +168,7 @@ impl Controller {
             jobs: Jobs::default(),
             alerts: Alerts::default(),
             strangers: Strangers::default(),
+            trials: Trials::default(),
             accuracy: Accuracy::default(),
             changed: BTreeSet::new(),
             told: Told::default(),
@@ -229,6 +233,7 @@ impl Controller {
             Input::Synced { batches, head } => self.handle_synced(now, batches, head),
             Input::JournalFailed(why) => self.handle_journal_failed(now, why),
             Input::Stored(batches) => self.handle_stored(batches),
+            Input::Templates(templates) => self.use_templates(templates),
         }
         self.settle(now);
     }
@@ -260,6 +265,7 @@ impl Controller {
         self.now = now;
         self.catalog.handle_timeout(now);
         self.look_for_gaps(now);
+        self.end_trials(now);
         self.take_sample(now);
         self.look_for_slowness(now);
     }
@@ -303,7 +309,13 @@ impl Controller {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
-        let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
+        let own = [
+            self.catalog.poll_timeout(),
+            self.sources.poll_timeout(),
+            self.next_sample(),
+            self.slow_at(),
+            self.trials.poll_timeout(),
+        ];
         own.into_iter().chain([wake]).flatten().min()
     }
 
@@ -467,6 +479,9 @@ impl Controller {
     pub fn scene(&self, label: &Label, now: Moment) -> Result<Option<Scene>, SceneError> {
         let Some(binding) = &label.binding else { return Ok(None) };
         let view = self.view(&binding.skus, now);
+        if let Some(Trial { draft, .. }) = self.trials.of(label.id) {
+            return draft.templates.scene(&draft.template, &view, label.panel).map(Some);
+        }
         let template = match &binding.template {
             Some(template) => template,
             None => self.templates.select(&view, label.panel),

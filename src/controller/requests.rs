@@ -34,6 +34,10 @@ impl Controller {
                 let number = self.start_reload(now, facets);
                 self.reply(ticket, Answer::Started(number));
             }
+            Request::Try { label, draft } => match self.decide_trial(now, label, draft) {
+                Ok(()) => self.reply(ticket, Answer::Done),
+                Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
+            },
             Request::Label(request) => self.enact(now, ticket, self.decide_label(request)),
             Request::Decide { id, verdict } => self.enact(now, ticket, self.decide_held(id, verdict)),
         }
@@ -149,6 +153,8 @@ impl Controller {
     fn rebind(&mut self, label: LabelId, binding: Option<Binding>) {
         let old = self.fleet.label(label).and_then(|label| label.binding.clone());
         self.fleet.bind(label, binding.clone());
+        // Whoever binds a label wants to see what it should show.
+        self.trials.end(label);
         self.told.unconfirmed.extend(old.into_iter().chain(binding).flat_map(|binding| binding.skus));
         self.look_again(label, Lane::Interactive);
         self.changed.insert(label);

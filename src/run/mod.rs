@@ -14,6 +14,7 @@ pub mod reload;
 pub mod stations;
 pub mod store;
 pub mod telemetry;
+pub mod templates;
 pub mod tls;
 mod unknown;
 
@@ -55,6 +56,7 @@ use reload::{ReloadOrder, Reloads};
 use stations::{Entrance, StationError};
 use store::{Inbox, News, Store, StoreHandle, StoreParts};
 use telemetry::Telemetry;
+use templates::TemplateLibrary;
 use tls::TlsError;
 
 /// How long a shutdown may take to bring everything to disk; after it the process ends all the same.
@@ -209,6 +211,8 @@ pub struct System {
     pub broker: (String, u16),
     /// Who may use it.
     pub accounts: AccountsHandle,
+    /// The templates, with what was edited on the web.
+    pub templates: TemplateLibrary,
     /// The first admin's password, at the first start: whoever started the process is told.
     pub first_admin: Option<OneTime>,
     /// The base stations' tasks, to read their counters.
@@ -243,11 +247,13 @@ impl System {
         let accounts = AccountsHandle::open(data_dir.path(), clock, failed.clone());
         let accounts = accounts.map_err(StartError::AccountsJournal)?;
         let first_admin = accounts.first_admin().await.map_err(StartError::FirstAdmin)?;
+        let templates = TemplateLibrary::open(data_dir.path(), clock, templates);
         let mut system = Self {
             stores: Vec::new(),
             web,
             broker: broker.clone(),
             accounts,
+            templates,
             first_admin,
             stations: BTreeMap::new(),
             tracker: TaskTracker::new(),
@@ -266,7 +272,7 @@ impl System {
             let (orders, ordered) = mpsc::channel(reload::ORDERS_MAX);
             let feed =
                 FeedEnds { acknowledgements: safe.clone(), reloads: orders.clone(), outbox: Arc::clone(&outbox) };
-            let handle = system.start_store(store, Arc::clone(&templates), clock, studio.clone(), feed).await?;
+            let handle = system.start_store(store, clock, studio.clone(), feed).await?;
             subscribers.push(Subscriber { store: handle.clone(), reloads: orders });
             let shutdown = system.shutdown.clone();
             if let Some(reload) = &store.reload {
@@ -287,14 +293,14 @@ impl System {
         let stores = self.stores.iter().zip(&config.store);
         let stores = stores.map(|(handle, store)| StoreInfo { handle: handle.clone(), name: store.name.clone() });
         let way = if tls.is_some() { Way::Tls } else { Way::Plain };
-        let web = Web::new(stores.collect(), telemetry.exposition(), self.accounts.clone(), way);
+        let (accounts, templates) = (self.accounts.clone(), self.templates.clone());
+        let web = Web::new(stores.collect(), telemetry.exposition(), accounts, templates, way);
         self.tracker.spawn(web::serve(listener, tls, web::router(web), self.shutdown.clone()));
     }
 
     async fn start_store(
         &mut self,
         config: &StoreConfig,
-        templates: Arc<Templates>,
         clock: Clock,
         studio: Studio,
         feed: FeedEnds,
@@ -302,8 +308,10 @@ impl System {
         let id = &config.id;
         let inbox = Inbox::default();
         let dir = self.data_dir.store_dir(id);
+        let templates = self.templates.watch();
+        let current = Arc::clone(&templates.borrow());
         let Recovered { mut controller, view, pictures, journal } =
-            self.recover(config, &dir, &templates, clock, &inbox)?;
+            self.recover(config, &dir, &current, clock, &inbox)?;
         let Opened { journal, torn, unusable, head, until } = journal;
         if let Some(torn) = torn {
             tracing::warn!(store = %id, "the journal ended inside a line, as after a power cut: {torn}");
@@ -326,6 +334,7 @@ impl System {
             acknowledgements,
             reloads,
             outbox,
+            templates,
         };
         let (store, handle) = Store::new(controller, parts, inbox);
         self.stores.push(handle.clone());
