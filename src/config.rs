@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gondola_drivers::transport::MqttTopic;
 use gondola_protocol::{StationId, StoreId};
@@ -82,11 +83,15 @@ pub struct JournalConfig {
     /// Proofs of display are kept for so many days; registrations, bindings, prices and approvals always.
     #[serde(default = "default_kept_days")]
     pub kept_days: u32,
+    /// Whether the picture of a proof is kept for as long as the proof is, beside what it says: 2 to 3 KB each, some
+    /// 10 GB a year for a store of 10,000 labels with one change a day.
+    #[serde(default)]
+    pub keep_pictures: bool,
 }
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { kept_days: default_kept_days() }
+        Self { kept_days: default_kept_days(), keep_pictures: false }
     }
 }
 
@@ -96,6 +101,18 @@ const fn default_kept_days() -> u32 {
 }
 
 impl JournalConfig {
+    /// How long proofs of display are kept.
+    #[must_use]
+    pub fn kept(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.kept_days))
+    }
+
+    /// How long a picture is kept that no label needs any more.
+    #[must_use]
+    pub fn pictures_kept(&self) -> Duration {
+        if self.keep_pictures { self.kept() } else { Duration::ZERO }
+    }
+
     fn check(&self, problems: &mut Vec<String>) {
         if self.kept_days == 0 {
             problems.push("journal.kept_days is 0; proofs are kept for a day at least".to_owned());

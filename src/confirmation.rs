@@ -3,6 +3,7 @@
 //! Derived from what labels have proven, never stored, and never more than was proven.
 
 use gondola_protocol::Moment;
+use smol_str::SmolStr;
 
 use crate::catalog::Catalog;
 use crate::catalog::sku::{PromotionId, Sku};
@@ -22,7 +23,7 @@ pub struct Confirmation {
     /// Its revision.
     pub promotion_revision: Option<u64>,
     /// The price that the shelf should show, with the currency's minor digits.
-    pub price: Option<String>,
+    pub price: Option<SmolStr>,
     /// Labels that show the product.
     pub labels: usize,
     /// Those that have proven to show this price.

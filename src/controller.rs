@@ -51,6 +51,10 @@ use trials::{Trial, Trials};
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 
+/// Labels that are looked at in one turn, and of which others are told in one: some 25 ms of work where each scene is
+/// drawn up anew, and 1 ms where nothing has changed. What base stations and people say is heard in between.
+const TURN_MAX: usize = 1_000;
+
 /// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
 const POINTS_MAX: usize = 1_000;
 
@@ -99,8 +103,10 @@ pub struct Controller {
     catalog: Catalog,
     fleet: Fleet,
     planner: Planner,
-    /// Labels to look at before the next output is given, and how urgent a new picture would be.
-    dirty: BTreeMap<LabelId, Lane>,
+    /// Labels to look at, by how urgent a new picture would be.
+    dirty: BTreeSet<(Lane, LabelId)>,
+    /// Labels to look at because everything is looked at: once nothing else is left to look at.
+    round: BTreeSet<LabelId>,
     wakes: BTreeSet<(Moment, Wake)>,
     /// Labels by the wake that waits for them: at most one each.
     label_wakes: BTreeMap<LabelId, Moment>,
@@ -120,6 +126,8 @@ pub struct Controller {
     alerts: Alerts,
     strangers: Strangers,
     trials: Trials,
+    /// Until then a label that reports is registered unasked.
+    enrols_until: Moment,
     accuracy: Accuracy,
     /// Labels whose state changed since they were last told of.
     changed: BTreeSet<LabelId>,
@@ -155,7 +163,8 @@ impl Controller {
             catalog: Catalog::new(settings.catalog),
             fleet,
             planner: Planner::default(),
-            dirty: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            round: BTreeSet::new(),
             wakes: BTreeSet::from([(now + SWEEP_PERIOD, Wake::Sweep)]),
             label_wakes: BTreeMap::new(),
             transfers: BTreeMap::new(),
@@ -169,6 +178,7 @@ impl Controller {
             alerts: Alerts::default(),
             strangers: Strangers::default(),
             trials: Trials::default(),
+            enrols_until: Moment::ZERO,
             accuracy: Accuracy::default(),
             changed: BTreeSet::new(),
             told: Told::default(),
@@ -207,6 +217,10 @@ impl Controller {
         self.catalog.handle_timeout(now);
         self.catalog.note_all(now);
         self.recall_held(now);
+        // The round comes to everything that was replayed.
+        self.dirty.clear();
+        self.changed.clear();
+        self.told.unconfirmed.clear();
         self.look_at_all();
         self.now = now;
         self.handle_timeout(now);
@@ -289,26 +303,28 @@ impl Controller {
         self.catalog.forget_deletions(now);
         self.record_confirmations();
         self.tell_journal_head(now);
-        let wanted = self.fleet.labels().flat_map(Label::digests).collect();
-        self.outputs.push_back(Output::KeepPictures(wanted));
+        if self.round.is_empty() {
+            let wanted = self.fleet.labels().flat_map(Label::digests).collect();
+            self.outputs.push_back(Output::KeepPictures(wanted));
+        }
         self.look_at_all();
         self.look_at_states(now);
         self.forgive_sources(now);
         self.forget_strangers(now);
     }
 
-    /// Looks at every label anew: at start, after the templates changed, and on a period.
+    /// Begins to look at every label anew: at start, after the templates changed, and on a period.
     fn look_at_all(&mut self) {
-        let all: Vec<LabelId> = self.fleet.labels().map(|label| label.id).collect();
-        for label in all {
-            self.look_again(label, Lane::Routine);
-        }
+        self.round = self.fleet.labels().map(|label| label.id).collect();
     }
 
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
         let wake = self.wakes.first().map(|(at, _)| *at);
+        if self.is_at_it() {
+            return Some(self.now);
+        }
         let own = [
             self.catalog.poll_timeout(),
             self.sources.poll_timeout(),
@@ -371,6 +387,12 @@ impl Controller {
         &self.alerts
     }
 
+    /// Until when labels that report are registered unasked; none while they are not.
+    #[must_use]
+    pub fn enrols_until(&self, now: Moment) -> Option<Moment> {
+        (self.enrols_until > now).then_some(self.enrols_until)
+    }
+
     /// Pushes and reloads that were asked for.
     #[must_use]
     pub fn jobs(&self) -> &Jobs {
@@ -419,33 +441,55 @@ impl Controller {
         self.outputs.push_back(Output::Notice(notice));
     }
 
-    fn look_again(&mut self, label: LabelId, lane: Lane) {
-        self.dirty.entry(label).and_modify(|known| *known = lane.min(*known)).or_insert(lane);
+    /// The next label of the round of all. Others have not been told of it if it is the first round.
+    fn next_of_round(&mut self) -> Option<(Lane, LabelId)> {
+        let label = self.round.pop_first()?;
+        if !self.told.knows(label) {
+            self.changed.insert(label);
+        }
+        Some((Lane::Routine, label))
     }
 
-    /// Brings everything that was touched to rest: journal and view, desired pictures, places in line, transfers,
-    /// and what others are told.
+    fn look_again(&mut self, label: LabelId, lane: Lane) {
+        self.dirty.insert((lane, label));
+    }
+
+    /// Brings what was touched to rest: journal and view, desired pictures, places in line, transfers, and what others
+    /// are told. What is too much for one turn is gone on with in the next, which is wanted at once.
     fn settle(&mut self, now: Moment) {
         self.settle_catalog();
-        for (label, lane) in std::mem::take(&mut self.dirty) {
+        for _ in 0..TURN_MAX {
+            let Some((lane, label)) = self.dirty.pop_first().or_else(|| self.next_of_round()) else { break };
             self.set_desired(now, label, lane);
             self.set_upcoming(now, label);
             self.queue(now, label);
         }
-        self.tell_switches();
         self.plan(now);
-        self.tell(now);
+        if self.dirty.is_empty() {
+            self.tell_switches();
+            self.tell(now);
+        }
+    }
+
+    /// Whether something is left to do at once: labels to look at, or others to tell.
+    fn is_at_it(&self) -> bool {
+        self.is_looking() || !self.changed.is_empty() || !self.told.unconfirmed.is_empty()
+    }
+
+    /// Whether it is not known yet of every label what it should show.
+    #[must_use]
+    pub fn is_looking(&self) -> bool {
+        !self.dirty.is_empty() || !self.round.is_empty()
     }
 
     /// What the catalog has changed goes to journal, view and labels; then what waits for it may be answered.
     fn settle_catalog(&mut self) {
-        for sku in self.catalog.take_touched() {
-            let labels: Vec<LabelId> = self.fleet.labels_of(&sku).collect();
-            for label in &labels {
-                self.look_again(*label, Lane::Price);
-            }
-            self.told.unconfirmed.extend((!labels.is_empty()).then_some(sku));
-        }
+        // Whole sets, because a promotion touches a whole store.
+        let mut touched = self.catalog.take_touched();
+        touched.retain(|sku| self.fleet.is_bound(sku));
+        let labels = touched.iter().flat_map(|sku| self.fleet.labels_of(sku));
+        self.dirty.append(&mut labels.map(|label| (Lane::Price, label)).collect());
+        self.told.unconfirmed.append(&mut touched);
         let mut points = self.catalog.take_points();
         while !points.is_empty() {
             let rest = points.split_off(points.len().min(POINTS_MAX));

@@ -62,7 +62,8 @@
 //! # What holds everywhere
 //!
 //! - **Level-triggered.** Work is found by comparing desired with reported. A message, a timer or a restart
-//!   only says "look again"; there is no queue of updates to replay. Every label is looked at again on a period.
+//!   only says "look again"; there is no queue of updates to replay. Every label is looked at again on a period, so many in
+//!   a turn that nobody waits for it.
 //! - **Evidence only.** `reported` changes in one place, where a label's check-in is taken in. Sending, an
 //!   acknowledgement, a delivery change what is *under way* or *unproven*, never what is reported.
 //! - **Newest wins.** A label has at most one transfer. A newer picture cancels it; editions only grow.

@@ -30,7 +30,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn shown(price: &str, revision: u64) -> Vec<Shown> {
-    let (sku, price) = (sku(0), Some(price.to_owned()));
+    let (sku, price) = (sku(0), Some(price.into()));
     vec![Shown { sku, revision: Some(revision), promotion_id: None, promotion_revision: None, price }]
 }
 

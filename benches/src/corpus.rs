@@ -145,7 +145,7 @@ impl Corpus {
     fn name(&mut self) -> String {
         loop {
             let name = self.words();
-            if self.catalog.products().all(|product| product.name.as_ref() != Some(&name)) {
+            if self.catalog.products().all(|product| product.name.as_deref() != Some(name.as_str())) {
                 return name;
             }
         }

@@ -266,7 +266,7 @@ fn config_of(shop: Shop, station: BaseStationConfig) -> Config {
         wake: Duration::from_millis(100),
         station: None,
     };
-    let radio = RadioConfig { loss: shop.loss };
+    let radio = RadioConfig { loss: shop.loss, ..RadioConfig::default() };
     Config { seed: 7, control: None, radio, base_stations: vec![station], labels: vec![labels] }
 }
 

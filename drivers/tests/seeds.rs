@@ -16,7 +16,7 @@ use gondola_protocol::auth::{SEAL_BYTES, StationKey};
 use gondola_protocol::frame::FrameDecoder;
 use gondola_protocol::message::{Action, Frame, Lane, LightColour, Pattern, Status, Uplink, is_unsealed};
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
-use gondola_simulator::{LabelOptions, StationOptions, World, WorldOptions};
+use gondola_simulator::{LabelMemory, LabelOptions, RadioOptions, StationOptions, World, WorldOptions};
 
 /// Seeds of an ordinary run; `GONDOLA_SEEDS` asks for more, and the nightly tests do for 100,000.
 const SEEDS: u64 = 10_000;
@@ -120,6 +120,7 @@ impl Run {
             station: None,
             shows: None,
             refresh: Some(Duration::from_millis(300)),
+            memory: LabelMemory::default(),
         };
         let (id, transfers_max) = (station.id.clone(), usize::from(station.transfers_max));
         let (window, is_keyed) = (u32::from(station.window), key.is_some());
@@ -132,7 +133,10 @@ impl Run {
         };
         Self {
             head: Head::new(id.clone(), HeadOptions { key, ..HeadOptions::default() }),
-            world: World::new(WorldOptions { seed, loss: 0.0, stations: vec![station], labels }, now),
+            world: World::new(
+                WorldOptions { seed, loss: 0.0, radio: RadioOptions::default(), stations: vec![station], labels },
+                now,
+            ),
             weather,
             dice,
             now,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gondola_drivers::{Ahead, Head, HeadEvent, HeadOptions, Outcome, Picture};
 use gondola_protocol::message::{Action, Lane, Status};
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
-use gondola_simulator::{LabelOptions, StationOptions, World, WorldOptions};
+use gondola_simulator::{LabelMemory, LabelOptions, RadioOptions, StationOptions, World, WorldOptions};
 
 const LABELS: u64 = 2_000;
 
@@ -55,10 +55,12 @@ impl Store {
             station: None,
             shows: None,
             refresh: Some(REFRESH),
+            memory: LabelMemory::default(),
         };
         let options = WorldOptions {
             seed: 7,
             loss,
+            radio: RadioOptions::default(),
             stations: (0..STATIONS).map(station).collect(),
             labels: (0..LABELS).map(label).collect(),
         };

@@ -24,6 +24,9 @@ const RADIO_MA: u64 = 10;
 /// Current while the display refreshes, in mA.
 const REFRESH_MA: u64 = 20;
 
+/// The lowest voltage at which radio and controller work (2.0 V by the data sheet of the CC2530).
+const CUT_OFF: Millivolts = Millivolts(2_000);
+
 /// How long a battery lasts, in years, that gave so many nanocoulombs in a time; infinite if it gave none.
 #[must_use]
 pub fn years(spent_nc: u64, within: Duration) -> f64 {
@@ -36,13 +39,16 @@ pub fn years(spent_nc: u64, within: Duration) -> f64 {
 pub(crate) struct Battery {
     full_mv: u16,
     started: Moment,
-    /// What radio and display have taken, in nC.
+    /// What radio and display have taken, and what leaked until [`Battery::leak`] was said last, in nC.
     active_nc: u64,
+    /// What leaks through a bad cell, in nA, and since when.
+    leak_na: u64,
+    leaks_since: Moment,
 }
 
 impl Battery {
     pub(crate) const fn new(full_mv: u16, started: Moment) -> Self {
-        Self { full_mv, started, active_nc: 0 }
+        Self { full_mv, started, active_nc: 0, leak_na: 0, leaks_since: started }
     }
 
     /// The radio was on for `time`.
@@ -60,6 +66,16 @@ impl Battery {
         self.active_nc = self.active_nc.saturating_add(CAPACITY_NC / 1_000_000 * millionths);
     }
 
+    /// From now on so much leaks through it, in nA.
+    pub(crate) fn leak(&mut self, now: Moment, leak_na: u64) {
+        self.active_nc = self.active_nc.saturating_add(self.leaked_nc(now));
+        (self.leak_na, self.leaks_since) = (leak_na, now);
+    }
+
+    fn leaked_nc(&self, now: Moment) -> u64 {
+        charge_nc(now.as_micros().saturating_sub(self.leaks_since.as_micros()), self.leak_na)
+    }
+
     fn take(&mut self, time: Duration, current_ma: u64) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.active_nc = self.active_nc.saturating_add(micros.saturating_mul(current_ma));
@@ -74,14 +90,24 @@ impl Battery {
 
     /// What it has given, in nC.
     pub(crate) fn spent_nc(&self, now: Moment) -> u64 {
-        let asleep_us = now.as_micros().saturating_sub(self.started.as_micros());
-        (asleep_us / 1_000_000 * SLEEP_NA + asleep_us % 1_000_000 * SLEEP_NA / 1_000_000).saturating_add(self.active_nc)
+        let asleep_nc = charge_nc(now.as_micros().saturating_sub(self.started.as_micros()), SLEEP_NA);
+        asleep_nc.saturating_add(self.leaked_nc(now)).saturating_add(self.active_nc)
+    }
+
+    /// Whether it no longer drives the label's circuit.
+    pub(crate) fn is_empty(&self, now: Moment) -> bool {
+        self.voltage(now) < CUT_OFF
     }
 
     pub(crate) fn voltage(&self, now: Moment) -> Millivolts {
         let fallen = u128::from(self.spent_nc(now)) * SPAN_MV / u128::from(CAPACITY_NC);
         Millivolts(self.full_mv.saturating_sub(u16::try_from(fallen).unwrap_or(u16::MAX)))
     }
+}
+
+/// What a current in nA takes in so many microseconds, in nC.
+fn charge_nc(micros: u64, current_na: u64) -> u64 {
+    u64::try_from(u128::from(micros) * u128::from(current_na) / 1_000_000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -101,6 +127,20 @@ mod tests {
         assert_eq!(battery.voltage(Moment::ZERO), Millivolts(2_550));
         battery.refresh(Duration::from_secs(15 * 3_600 + 1_800));
         assert_eq!(battery.voltage(Moment::ZERO), Millivolts(2_250));
+    }
+
+    #[test]
+    fn a_bad_cell_leaks_until_it_is_empty() {
+        let hours = |hours: u64| Moment::from_secs(hours * 3_600);
+        let mut battery = Battery::new(3_000, Moment::ZERO);
+        battery.drain(500_000);
+        // 62 mA for five hours are the half that is left.
+        battery.leak(hours(1), 62_000_000);
+        assert_eq!(battery.voltage(hours(1)), Millivolts(2_700));
+        assert_eq!(battery.voltage(hours(6)), Millivolts(2_400));
+        assert!(!battery.is_empty(hours(12)) && battery.is_empty(hours(13)));
+        battery.leak(hours(6), 0);
+        assert_eq!(battery.voltage(hours(100)), Millivolts(2_400));
     }
 
     #[test]

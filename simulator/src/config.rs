@@ -9,7 +9,9 @@ use gondola_protocol::auth::{KeyError, StationKey};
 use gondola_protocol::{LabelId, Panel, StationId};
 use serde::{Deserialize, Deserializer};
 
-use crate::label::LabelOptions;
+use crate::label::{LabelMemory, LabelOptions};
+use crate::link::Bursts;
+use crate::radio::RadioOptions;
 use crate::serve::mqtt::Place;
 use crate::station::StationOptions;
 use crate::world::WorldOptions;
@@ -46,11 +48,81 @@ pub struct Config {
 }
 
 /// `[radio]`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RadioConfig {
     /// Share of radio messages, of blocks, and of frames on a station's link each way that are lost.
-    #[serde(default)]
+    pub loss: f64,
+    /// What the place of a label does to its messages.
+    pub model: RadioModel,
+    /// Interference that comes and goes.
+    pub bursts: Option<BurstsConfig>,
+    /// Whether labels that call at the same time are not heard; else they take turns.
+    pub collisions: bool,
+    /// Share of the time in which a base station may send.
+    pub duty_cycle: f64,
+}
+
+impl Default for RadioConfig {
+    fn default() -> Self {
+        Self { loss: 0.0, model: RadioModel::Flat, bursts: None, collisions: false, duty_cycle: 1.0 }
+    }
+}
+
+impl RadioConfig {
+    /// Whether it can be.
+    ///
+    /// # Errors
+    /// [`ConfigError::Loss`], [`ConfigError::Bursts`], [`ConfigError::DutyCycle`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !(0.0..=1.0).contains(&self.loss) {
+            return Err(ConfigError::Loss(self.loss.to_string()));
+        }
+        let radio = self.options();
+        if radio.bursts.is_some_and(|bursts| !bursts.are_possible()) {
+            return Err(ConfigError::Bursts);
+        }
+        if !radio.are_possible() {
+            return Err(ConfigError::DutyCycle(radio.duty_cycle.to_string()));
+        }
+        Ok(())
+    }
+
+    /// The same as the world takes it.
+    #[must_use]
+    pub fn options(&self) -> RadioOptions {
+        let bursts = |BurstsConfig { every, length, loss }: BurstsConfig| Bursts { every, length, loss };
+        RadioOptions {
+            floor: self.model == RadioModel::Floor,
+            bursts: self.bursts.map(bursts),
+            collisions: self.collisions,
+            duty_cycle: self.duty_cycle,
+        }
+    }
+}
+
+/// What the place of a label does to its messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RadioModel {
+    /// Nothing: all are near one another.
+    #[default]
+    Flat,
+    /// They get weaker over the floor plan.
+    Floor,
+}
+
+/// `bursts` of `[radio]`
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BurstsConfig {
+    /// Mean time between two.
+    #[serde(deserialize_with = "duration")]
+    pub every: Duration,
+    /// Mean length.
+    #[serde(deserialize_with = "duration")]
+    pub length: Duration,
+    /// Share of frames that are lost in one.
     pub loss: f64,
 }
 
@@ -152,6 +224,12 @@ pub enum ConfigError {
     /// A loss that is no share.
     #[error("`radio.loss` is {0}, not 0 to 1")]
     Loss(String),
+    /// Bursts that take no time, or a loss that is no share.
+    #[error("`radio.bursts`: `every` and `length` are above 0, and `loss` is 0 to 1")]
+    Bursts,
+    /// A duty cycle that is none.
+    #[error("`radio.duty_cycle` is {0}, not above 0 and at most 1")]
+    DutyCycle(String),
     /// No station, or too many.
     #[error("{0} base stations; a simulated shop has 1 to {STATIONS_MAX}")]
     StationCount(usize),
@@ -244,9 +322,7 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !(0.0..=1.0).contains(&self.radio.loss) {
-            return Err(ConfigError::Loss(self.radio.loss.to_string()));
-        }
+        self.radio.check()?;
         self.check_stations()?;
         self.check_labels()
     }
@@ -317,11 +393,13 @@ impl Config {
                 station: station.clone(),
                 shows: None,
                 refresh: None,
+                memory: LabelMemory::default(),
             })
         };
         WorldOptions {
             seed: self.seed,
             loss: self.radio.loss,
+            radio: self.radio.options(),
             stations: self.base_stations.iter().map(station).collect(),
             labels: self.labels.iter().flat_map(labels).collect(),
         }
@@ -396,12 +474,24 @@ wake = "5s"
         assert_eq!((last.label, last.wake), (LabelId(100), Duration::from_secs(5)));
         let small = SHOP.replace("control = \"127.0.0.1:9100\"\n[radio]\nloss = 0.05", "");
         let small = Config::parse(&small.replace("\"5s\"", "\"800ms\"\nstation = \"front\"")).unwrap();
-        assert_eq!((small.control, small.radio.loss), (None, 0.0));
+        assert_eq!((small.control, small.radio), (None, RadioConfig::default()));
+        let floor = "0.05\nmodel = \"floor\"\ncollisions = true\nduty_cycle = 0.1\n\
+                     bursts = { every = \"10s\", length = \"200ms\", loss = 0.8 }";
+        let bursts = Bursts { every: Duration::from_secs(10), length: Duration::from_millis(200), loss: 0.8 };
+        let expected = RadioOptions { floor: true, bursts: Some(bursts), collisions: true, duty_cycle: 0.1 };
+        assert_eq!(Config::parse(&SHOP.replace("0.05", floor)).unwrap().world_options().radio, expected);
     }
 
     #[test]
     fn mistakes_are_named() {
-        check("loss", "losss", "line 5: unknown field `losss`, expected `loss`");
+        check(
+            "loss",
+            "losss",
+            "line 5: unknown field `losss`, expected one of `loss`, `model`, `bursts`, `collisions`, `duty_cycle`",
+        );
+        check("0.05", "0.05\nduty_cycle = 0", "`radio.duty_cycle` is 0, not above 0 and at most 1");
+        let bursts = "0.05\nbursts = { every = \"1s\", length = \"0s\", loss = 0.5 }";
+        check("0.05", bursts, "`radio.bursts`: `every` and `length` are above 0, and `loss` is 0 to 1");
         check(
             "seed",
             "sead",

@@ -91,8 +91,10 @@ counters! {
     bytes_price,
     /// Of those, pictures of the routine lane.
     bytes_routine,
-    /// Blocks of picture data that the radio lost.
+    /// Blocks of picture data that the radio lost, whole or in part.
     blocks_lost,
+    /// Polls that were not heard because other labels sent at the same time.
+    collisions,
 }
 
 impl Counters {

@@ -31,6 +31,11 @@ impl Dice {
         Self::keyed(seed, *b"station ", hash(station))
     }
 
+    /// Of what stands between a label and a station.
+    pub(crate) fn of_pair(seed: u64, label: LabelId, station: &StationId) -> Self {
+        Self::keyed(seed ^ hash(station), *b"pair    ", label.0)
+    }
+
     /// Of a radio and its labels.
     pub(crate) fn of_site(seed: u64) -> Self {
         Self::keyed(seed, *b"site    ", 0)
@@ -69,6 +74,24 @@ impl Dice {
         let mut nonce = Nonce::default();
         self.0.fill_bytes(&mut nonce.0);
         nonce
+    }
+
+    /// A number of the standard normal distribution, by the method of Box and Muller (1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let (radius, angle) = (self.share(), self.share());
+        libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(2.0 * std::f64::consts::PI * angle)
+    }
+
+    /// A time until something random happens, whose mean is 1.
+    #[cfg(test)]
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -libm::log(self.share())
+    }
+
+    /// A number above 0, and at most 1.
+    fn share(&mut self) -> f64 {
+        const WORDS: f64 = 4_294_967_296.0;
+        (f64::from(self.0.next_u32()) + 1.0) / WORDS
     }
 
     /// Whether a message is lost.

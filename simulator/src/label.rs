@@ -13,7 +13,8 @@ use crate::counters::Counters;
 use crate::decode::decode;
 use crate::dice::Dice;
 use crate::faults::{Fault, invert};
-use crate::radio::{Airtime, BLOCK_BYTES, Radio};
+use crate::link::Link;
+use crate::radio::{self, Airtime, BLOCK_BYTES, Radio};
 use crate::station::{Heard, Offer, Station};
 use crate::world::{Activity, Observation};
 
@@ -51,6 +52,24 @@ pub struct LabelOptions {
     /// How long its display takes to change at 15 °C and above; none for 0.8 s in black and white, 3 s with a colour, 15 s
     /// with two.
     pub refresh: Option<Duration>,
+    /// What it has room for.
+    pub memory: LabelMemory,
+}
+
+/// What a label has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelMemory {
+    /// Pictures that it keeps for later. Of more it says that it cannot.
+    pub pictures: u8,
+    /// Encodings that it decodes, a bit each.
+    pub encodings: u8,
+}
+
+impl Default for LabelMemory {
+    /// Seven pictures and every encoding.
+    fn default() -> Self {
+        Self { pictures: 7, encodings: Encoding::ALL.iter().fold(0, |bits, encoding| bits | encoding.bit()) }
+    }
 }
 
 /// What is to be seen of a label from outside, and what it believes.
@@ -114,10 +133,13 @@ pub(crate) struct Air<'a> {
 pub(crate) struct Label {
     id: LabelId,
     refresh: Duration,
+    memory: LabelMemory,
     dice: Dice,
     wake: WakeClock,
     battery: Battery,
-    rssi_dbm: i8,
+    link: Link,
+    /// What a wake with nothing to do costs, where that is not what it costs everywhere.
+    idle: Option<Box<Airtime>>,
     temperature_c: i8,
     frame_buffer: Picture,
     /// Pictures for later, by slot.
@@ -137,6 +159,8 @@ pub(crate) struct Label {
     due: Moment,
     /// Nothing but check-ins without news happens before `due`: its wakes since then are counted when somebody asks.
     quiet_since: Option<Moment>,
+    /// Billionths of the time in which it calls meanwhile.
+    idle_calls: u64,
     wakes: u64,
     /// The last wake that is in the books.
     woke_at: Option<Moment>,
@@ -187,8 +211,10 @@ enum Phase {
     Asleep,
     /// Polls again within the same wake.
     Polling,
-    /// Hears the end of a block that it asked for.
-    Receiving { offer: Offer, tries: u32 },
+    /// Hears whether the station heard it, where labels call at the same time.
+    Calling { start: Moment, tries: u32 },
+    /// Hears the end of a block that it asked for, of which so many radio frames are missing.
+    Receiving { offer: Offer, tries: u32, missing: usize },
     /// Ends a refresh of its display.
     Refreshing(Picture),
 }
@@ -248,8 +274,10 @@ impl Label {
         Self {
             id: options.label,
             refresh: options.refresh.unwrap_or(refresh),
+            memory: options.memory,
             battery: Battery::new(between(&mut dice, 3_000, 3_050), start),
-            rssi_dbm: -between::<i8>(&mut dice, 45, 85),
+            link: Link::clear(-between::<i8>(&mut dice, 45, 85)),
+            idle: None,
             temperature_c: between(&mut dice, 16, 26),
             frame_buffer: first,
             kept: BTreeMap::new(),
@@ -263,6 +291,7 @@ impl Label {
             phase: Phase::Asleep,
             due: wake.first,
             quiet_since: None,
+            idle_calls: 0,
             wakes: 0,
             woke_at: None,
             fault: None,
@@ -283,10 +312,29 @@ impl Label {
         self.frame_buffer.planes.panel()
     }
 
-    /// `idle` is what a wake without anything to do costs.
+    /// From now on its station is reached over another way, or the air is another.
+    pub(crate) fn set_link(&mut self, link: Option<Link>, radio: &Radio) {
+        if let Some(link) = link {
+            self.link = link;
+        }
+        let lost = self.link.mean_loss(radio.options.bursts.as_ref());
+        self.idle = (lost > 0.0).then(|| Box::new(radio.idle_poll(EXCHANGE_TRIES_MAX, lost)));
+    }
+
+    /// What a wake without anything to do costs: `usual` where nothing is special.
+    pub(crate) fn idle(&self, usual: Airtime) -> Airtime {
+        self.idle.as_deref().copied().unwrap_or(usual)
+    }
+
+    /// Billionths of the time in which it called while it had nothing to say, if that is over.
+    pub(crate) fn stop_idle_calls(&mut self) -> u64 {
+        if self.quiet_since.is_some() { 0 } else { std::mem::take(&mut self.idle_calls) }
+    }
+
+    /// `idle` is what a wake without anything to do usually costs.
     pub(crate) fn state(&self, now: Moment, station: &StationId, idle: Airtime) -> LabelState {
         let idle_wakes = self.idle_wakes(now);
-        let battery = self.battery.after(idle.time, idle_wakes);
+        let battery = self.battery.after(self.idle(idle).time, idle_wakes);
         LabelState {
             label: self.id,
             panel: self.panel(),
@@ -308,6 +356,22 @@ impl Label {
 
     pub(crate) fn set_temperature(&mut self, temperature_c: i8) {
         self.temperature_c = temperature_c;
+    }
+
+    /// From now on so much leaks through its battery, in nA.
+    pub(crate) fn leak(&mut self, now: Moment, leak_na: u64) {
+        self.battery.leak(now, leak_na);
+    }
+
+    /// A new battery. It forgets everything.
+    pub(crate) fn replace_battery(&mut self, now: Moment) -> Option<Observation> {
+        self.battery = Battery::new(between(&mut self.dice, 3_000, 3_050), now);
+        self.set_fault(now, Some(Fault::Reset))
+    }
+
+    /// Whether it neither wakes nor answers.
+    fn is_silent(&self, now: Moment) -> bool {
+        self.fault == Some(Fault::Deaf) || self.battery.is_empty(now)
     }
 
     /// So much of its battery goes at once, in millionths.
@@ -346,6 +410,7 @@ impl Label {
         let wakes = self.idle_wakes(now);
         self.woke_at = self.woke_at(now);
         if self.quiet_since.take().is_some() {
+            let idle = self.idle(idle);
             self.wakes += wakes;
             self.battery = self.battery.after(idle.time, wakes);
             counters.count_idle(wakes, idle.bytes);
@@ -373,14 +438,14 @@ impl Label {
     /// What it is at while it does not sleep.
     pub(crate) fn busy_with(&self) -> Option<Activity> {
         match self.phase {
-            Phase::Asleep | Phase::Polling => None,
+            Phase::Asleep | Phase::Calling { .. } | Phase::Polling => None,
             Phase::Receiving { .. } => Some(Activity::Receiving),
             Phase::Refreshing(_) => Some(Activity::Refreshing),
         }
     }
 
     pub(crate) fn voltage(&self, now: Moment, idle: Airtime) -> Millivolts {
-        self.battery.after(idle.time, self.idle_wakes(now)).voltage(now)
+        self.battery.after(self.idle(idle).time, self.idle_wakes(now)).voltage(now)
     }
 
     /// Whether it woke after `from` and by `to`, and had nothing to say.
@@ -390,7 +455,7 @@ impl Label {
 
     fn wakes_between(&self, from: Moment, to: Moment) -> u64 {
         let wakes = self.wake.count(to).saturating_sub(self.wake.count(from));
-        if self.fault == Some(Fault::Deaf) { 0 } else { wakes }
+        if self.is_silent(from) { 0 } else { wakes }
     }
 
     /// Sleeps on until there is something to do, or something to say by then.
@@ -404,9 +469,19 @@ impl Label {
 
     /// Acts at the moment that was due.
     pub(crate) fn act(&mut self, now: Moment, air: &mut Air<'_>) -> Option<Observation> {
+        let observation = self.go(now, air);
+        air.station.channel().remove_idle(self.idle_calls);
+        let is_calling = self.quiet_since.is_some() && !self.is_silent(now);
+        self.idle_calls = if is_calling { radio::idle_calls(self.wake.period_us) } else { 0 };
+        air.station.channel().add_idle(self.idle_calls);
+        observation
+    }
+
+    fn go(&mut self, now: Moment, air: &mut Air<'_>) -> Option<Observation> {
         self.rouse(now - Duration::from_micros(1), air.idle, air.counters);
         match std::mem::replace(&mut self.phase, Phase::Asleep) {
             Phase::Refreshing(picture) => return self.show(now, picture, air),
+            _ if self.battery.is_empty(now) => self.doze(now, now + DEAF_LOOK),
             // By its own crystal: it needs nobody for that.
             Phase::Asleep if self.activate(now) => {}
             _ if self.fault == Some(Fault::Deaf) => self.doze(now, now + DEAF_LOOK),
@@ -414,10 +489,15 @@ impl Label {
                 self.wakes += 1;
                 self.woke_at = Some(now);
                 air.counters.wakes += 1;
-                self.poll(now, air);
+                if air.radio.options.collisions {
+                    self.call(now, 0, air);
+                } else {
+                    self.poll(now, air);
+                }
             }
+            Phase::Calling { start, tries } => self.called(now, start, tries, air),
             Phase::Polling => self.poll(now, air),
-            Phase::Receiving { offer, tries } => self.receive(now, offer, tries, air),
+            Phase::Receiving { offer, tries, missing } => self.receive(now, offer, (tries, missing), air),
         }
         None
     }
@@ -469,9 +549,39 @@ impl Label {
         self.due = at;
     }
 
+    /// Calls the station, as whoever else wakes may do at the same time.
+    fn call(&mut self, now: Moment, tries: u32, air: &mut Air<'_>) {
+        let airtime = Radio::exchange(&mut self.dice);
+        air.counters.count_air(None, airtime.bytes);
+        self.battery.send(airtime.time);
+        let start = air.station.channel().call(now, self.id, &mut self.dice);
+        self.go_on(start + airtime.time, Phase::Calling { start, tries });
+    }
+
+    /// It hears an answer, or calls again.
+    fn called(&mut self, now: Moment, start: Moment, tries: u32, air: &mut Air<'_>) {
+        let is_spoiled = air.station.channel().is_spoiled(start, self.id, &mut self.dice);
+        air.counters.collisions += u64::from(is_spoiled);
+        if self.is_answered(now, air) && !is_spoiled {
+            self.talk(now, Duration::ZERO, air);
+        } else if tries + 1 < EXCHANGE_TRIES_MAX {
+            let again = now + radio::backoff(&mut self.dice);
+            self.call(again, tries + 1, air);
+        } else {
+            self.sleep(now);
+        }
+    }
+
     /// Reports to the station and looks at what it offers.
     fn poll(&mut self, now: Moment, air: &mut Air<'_>) {
-        let Some(took) = self.exchange(now, air) else { return self.sleep(now) };
+        match self.exchange(now, air) {
+            Some(took) => self.talk(now, took, air),
+            None => self.sleep(now),
+        }
+    }
+
+    /// The station hears it, which took so long.
+    fn talk(&mut self, now: Moment, took: Duration, air: &mut Air<'_>) {
         if let Some((offer, status)) = self.outcome.take() {
             air.station.handle_outcome(now, self.id, &offer, status);
         }
@@ -543,11 +653,7 @@ impl Label {
             let Picture { edition, digest, .. } = kept.picture;
             Slot { slot: *slot, edition, digest, activate_at: kept.activate_at }
         };
-        Report {
-            check_in,
-            encodings: Encoding::ALL.iter().fold(0, |bits, encoding| bits | encoding.bit()),
-            slots: self.kept.iter().map(slot).collect(),
-        }
+        Report { check_in, encodings: self.memory.encodings, slots: self.kept.iter().map(slot).collect() }
     }
 
     fn check_in(&mut self, now: Moment) -> CheckIn {
@@ -558,7 +664,7 @@ impl Label {
             edition: self.frame_buffer.edition,
             digest: self.frame_buffer.digest,
             battery_mv: self.battery.voltage(now),
-            rssi_dbm: self.rssi_dbm - 2 + between::<i8>(&mut self.dice, 0, 4),
+            rssi_dbm: self.link.rssi_dbm.saturating_sub(2).saturating_add(between(&mut self.dice, 0, 4)),
             temperature_c: self.temperature_c,
             firmware: FIRMWARE,
         }
@@ -570,12 +676,8 @@ impl Label {
             // Nobody knows when it is to be shown; the station soon will.
             return self.sleep(now);
         }
-        if offer.panel != self.panel() {
-            self.tell(now, offer, Status::WrongPanel, air);
-            return self.sleep(now);
-        }
-        if offer.edition < self.frame_buffer.edition && !air.radio.ignores_editions {
-            self.tell(now, offer, Status::OlderEdition, air);
+        if let Some(refusal) = self.refusal(&offer, air) {
+            self.tell(now, offer, refusal, air);
             return self.sleep(now);
         }
         let bytes = match self.partial.take() {
@@ -583,33 +685,58 @@ impl Label {
             _ => Vec::new(),
         };
         self.partial = Some(Partial { offer, bytes });
-        self.ask(at, offer, 0, air);
+        self.ask(at, offer, (0, usize::MAX), air);
     }
 
-    /// Asks for the next block; its end is heard after its time on the air.
-    fn ask(&mut self, at: Moment, offer: Offer, tries: u32, air: &mut Air<'_>) {
+    /// Why it does not want a picture.
+    fn refusal(&self, offer: &Offer, air: &Air<'_>) -> Option<Status> {
+        let slot = offer.ahead.slot;
+        let has_room = slot == 0 || self.kept.contains_key(&slot) || self.kept.len() < self.memory.pictures.into();
+        if offer.panel != self.panel() {
+            Some(Status::WrongPanel)
+        } else if offer.encoding.bit() & self.memory.encodings == 0 {
+            Some(Status::UnknownEncoding)
+        } else if !has_room {
+            Some(Status::Unsupported)
+        } else if offer.edition < self.frame_buffer.edition && !air.radio.ignores_editions {
+            Some(Status::OlderEdition)
+        } else {
+            None
+        }
+    }
+
+    /// Asks for the next block, or for what is missing of it; its end is heard after its time on the air.
+    fn ask(&mut self, at: Moment, offer: Offer, (tries, missing): (u32, usize), air: &mut Air<'_>) {
         let start = self.partial.as_ref().map_or(0, |partial| partial.bytes.len());
-        let airtime = Radio::block(offer.length.saturating_sub(start).min(BLOCK_BYTES), &mut self.dice);
+        let block = offer.length.saturating_sub(start).min(BLOCK_BYTES);
+        let missing = missing.min(radio::parts(block));
+        let airtime = Radio::block(block.min(radio::bytes_of_parts(missing)), &mut self.dice);
         let waited = self.spend(at, airtime, Some(offer.lane), air);
-        self.go_on(at + waited + airtime.time, Phase::Receiving { offer, tries });
+        self.go_on(at + waited + airtime.time, Phase::Receiving { offer, tries, missing });
     }
 
-    fn receive(&mut self, now: Moment, offer: Offer, tries: u32, air: &mut Air<'_>) {
+    fn receive(&mut self, now: Moment, offer: Offer, (tries, missing): (u32, usize), air: &mut Air<'_>) {
         let Some(partial) = &mut self.partial else { return self.sleep(now) };
         let Some(block) = air.station.block(self.id, &offer, partial.bytes.len()) else {
             // Cancelled, or a newer one came: asks what is wanted now.
             return self.go_on(now, Phase::Polling);
         };
-        if self.dice.loses(air.radio.loss) {
+        let bursts = air.radio.options.bursts.as_ref();
+        let lost = if self.dice.loses(air.radio.loss) {
+            missing
+        } else {
+            self.link.parts_lost(now, missing, bursts, &mut self.dice)
+        };
+        if lost > 0 {
             air.counters.blocks_lost += 1;
             if tries + 1 == BLOCK_TRIES_MAX {
                 return self.sleep(now);
             }
-            return self.ask(now, offer, tries + 1, air);
+            return self.ask(now, offer, (tries + 1, lost), air);
         }
         partial.bytes.extend_from_slice(&block);
         if partial.bytes.len() < offer.length {
-            return self.ask(now, offer, 0, air);
+            return self.ask(now, offer, (0, usize::MAX), air);
         }
         let bytes = std::mem::take(&mut partial.bytes);
         self.partial = None;
@@ -680,12 +807,19 @@ impl Label {
         for _ in 0..EXCHANGE_TRIES_MAX {
             let airtime = Radio::exchange(&mut self.dice);
             took += self.spend(now + took, airtime, None, air) + airtime.time;
-            let is_heard = self.fault != Some(Fault::Mute) && air.station.is_on();
-            if !self.dice.loses(air.radio.loss) && is_heard {
+            if self.is_answered(now + took, air) {
                 return Some(took);
             }
         }
         None
+    }
+
+    /// Whether a message comes through, and its answer.
+    fn is_answered(&mut self, now: Moment, air: &Air<'_>) -> bool {
+        let is_heard = self.fault != Some(Fault::Mute) && air.station.is_on();
+        let is_lost = self.dice.loses(air.radio.loss)
+            || self.link.loses_exchange(now, air.radio.options.bursts.as_ref(), &mut self.dice);
+        !is_lost && is_heard
     }
 
     /// Takes the air for something, for a picture of a lane or for a short message. Answers how long that has to
@@ -693,7 +827,7 @@ impl Label {
     fn spend(&mut self, now: Moment, airtime: Airtime, lane: Option<Lane>, air: &mut Air<'_>) -> Duration {
         air.counters.count_air(lane, airtime.bytes);
         self.battery.send(airtime.time);
-        air.station.occupy(now, airtime)
+        air.station.occupy(now, airtime, lane.is_some())
     }
 }
 

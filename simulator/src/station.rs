@@ -281,6 +281,12 @@ impl Station {
         }
     }
 
+    /// Another device takes its place.
+    pub(crate) fn exchange(&mut self, now: Moment, key: Option<StationKey>) {
+        self.options.key = key;
+        self.reboot(now);
+    }
+
     /// What it holds at once changes, and its controller is told.
     pub(crate) fn set_credits(&mut self, now: Moment, credits: Credits) {
         self.options.transfers_max = credits.transfers_max;
@@ -520,8 +526,13 @@ impl Station {
     }
 
     /// Takes the air for something. Answers how long it has to wait for that.
-    pub(crate) fn occupy(&mut self, now: Moment, airtime: Airtime) -> Duration {
-        self.channel.take(now, airtime)
+    pub(crate) fn occupy(&mut self, now: Moment, airtime: Airtime, is_picture: bool) -> Duration {
+        self.channel.take(now, airtime, is_picture)
+    }
+
+    /// Its air, for calls that nobody has granted.
+    pub(crate) const fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
     }
 
     /// The air that so many pictures need, so many packed bytes together, with what is lost of it; and then the wakes that

@@ -10,14 +10,17 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gondola_protocol::auth::StationKey;
 use gondola_protocol::message::Credits;
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, StationId};
 
 use crate::counters::Counters;
 use crate::dice::Loss;
 use crate::faults::{Fault, FaultError};
+use crate::floor::{Floor, FloorPlan};
 use crate::label::{Air, EXCHANGE_TRIES_MAX, Label, LabelOptions, LabelState, Picture};
-use crate::radio::{Airtime, Channel, Radio};
+use crate::link::{Bursts, Link};
+use crate::radio::{Airtime, Channel, Radio, RadioOptions};
 use crate::station::{Station, StationOptions};
 
 pub use sight::{Activity, BATTERY_LOW, LabelSight, Sight, StationSight};
@@ -37,6 +40,8 @@ pub struct WorldOptions {
     pub seed: u64,
     /// Share of radio messages, of blocks, and of frames on a station's link each way that are lost: 0 to 1.
     pub loss: f64,
+    /// What else becomes of radio messages.
+    pub radio: RadioOptions,
     /// At least one.
     pub stations: Vec<StationOptions>,
     /// The labels.
@@ -94,6 +99,31 @@ struct Hung {
     present_at: Moment,
 }
 
+/// Ways over the floor.
+struct Ways<'a> {
+    seed: u64,
+    stations: &'a [StationOptions],
+    labels: &'a [LabelOptions],
+    plan: FloorPlan,
+}
+
+impl<'a> Ways<'a> {
+    fn over(seed: u64, stations: &'a [StationOptions], labels: &'a [LabelOptions]) -> Self {
+        Self { seed, stations, labels, plan: Floor::for_labels(labels.len(), stations.len()) }
+    }
+
+    /// From a label to its own station, or else to the one that it hears best, the first of several.
+    fn of(&self, at: usize, own: Option<usize>) -> (usize, Option<Link>) {
+        let to = |station: usize| {
+            let label = (self.labels[at].label, self.plan.labels[at]);
+            (station, Link::over(self.seed, label, (&self.stations[station].id, self.plan.base_stations[station])))
+        };
+        let links = own.map_or(0..self.stations.len(), |own| own..own + 1).map(to);
+        let better = |best: (usize, Link), next: (usize, Link)| if next.1.is_better(&best.1) { next } else { best };
+        links.reduce(better).map_or((0, None), |(station, link)| (station, Some(link)))
+    }
+}
+
 impl World {
     /// A shop that opens at `start`: every label is white and has yet to report.
     ///
@@ -102,8 +132,9 @@ impl World {
     /// picture for another panel, a window outside 1 to 32, a station without room for any transfer, a loss outside 0 to 1.
     #[must_use]
     pub fn new(options: WorldOptions, start: Moment) -> Self {
-        let WorldOptions { seed, loss, stations, labels } = options;
+        let WorldOptions { seed, loss, radio, stations, labels } = options;
         assert!((0.0..=1.0).contains(&loss), "a loss of {loss} is not 0 to 1");
+        assert!(radio.are_possible(), "an air that cannot be: {radio:?}");
         for StationOptions { id, window, transfers_max, .. } in &stations {
             assert!((1..=32).contains(window) && *transfers_max > 0, "base station `{id}` could take nothing");
         }
@@ -115,6 +146,8 @@ impl World {
         assert_eq!(label_by_id.len(), labels.len(), "each label's id stands once");
         let fits = |label: &LabelOptions| label.shows.as_ref().is_none_or(|planes| planes.panel() == label.panel);
         assert!(labels.iter().all(fits), "a label's first picture is for its panel");
+        let radio = Radio { options: radio, loss: Loss(loss), ignores_editions: false };
+        let ways = radio.options.floor.then(|| Ways::over(seed, &stations, &labels));
         let mut whites: BTreeMap<Panel, Picture> = BTreeMap::new();
         let hang = |(at, options): (usize, &LabelOptions)| {
             let white = || Picture::white(options.panel);
@@ -122,22 +155,22 @@ impl World {
                 Some(planes) => Picture::first(planes.clone()),
                 None => whites.entry(options.panel).or_insert_with(white).clone(),
             };
-            Hung {
-                station: options.station.as_ref().map_or(at % stations.len(), |id| station_by_id[id]),
-                label: Label::new(options, first, seed, start),
-                present_at: start,
-            }
+            let named = options.station.as_ref().map(|id| station_by_id[id]);
+            let (best, link) = ways.as_ref().map_or((at % stations.len(), None), |ways| ways.of(at, named));
+            let mut label = Label::new(options, first, seed, start);
+            label.set_link(link, &radio);
+            Hung { station: named.unwrap_or(best), label, present_at: start }
         };
         let hung: Vec<Hung> = labels.iter().enumerate().map(hang).collect();
         let reaches = |station| (0..hung.len()).filter(|at| hung[*at].station == station).collect();
         let within_reach: Vec<Vec<usize>> = (0..stations.len()).map(reaches).collect();
         let wakes = |station: usize| within_reach[station].iter().map(|at| labels[*at].wake);
-        let place = |(station, at)| Station::new(station, Channel::new(wakes(at)), seed, loss, start);
-        let radio = Radio { loss: Loss(loss), ignores_editions: false };
+        let channel = |at| Channel::new(wakes(at), radio.options.duty_cycle);
+        let place = |(station, at)| Station::new(station, channel(at), seed, loss, start);
         Self {
             now: start,
             radio,
-            idle: radio.idle_poll(EXCHANGE_TRIES_MAX),
+            idle: radio.idle_poll(EXCHANGE_TRIES_MAX, 0.0),
             station_due: vec![None; stations.len()],
             stations: stations.into_iter().zip(0..).map(place).collect(),
             within_reach,
@@ -173,6 +206,11 @@ impl World {
     /// of it, and what it held is gone; its byte stream stays open.
     pub fn set_power(&mut self, now: Moment, station: &StationId, is_on: bool) {
         self.at_station(now, station, |station| station.set_power(now, is_on));
+    }
+
+    /// Another device, with another key or none, takes a station's place at the end of its line.
+    pub fn exchange_station(&mut self, now: Moment, station: &StationId, key: Option<StationKey>) {
+        self.at_station(now, station, |station| station.exchange(now, key));
     }
 
     /// What a station holds at once changes, and its controller is told.
@@ -249,11 +287,21 @@ impl World {
         {
             return Err(FaultError::OutsidePanel { x, y, panel });
         }
+        self.change_label(now, label, |label, now| label.set_fault(now, fault))
+    }
+
+    fn change_label(
+        &mut self,
+        now: Moment,
+        label: LabelId,
+        change: impl FnOnce(&mut Label, Moment) -> Option<Observation>,
+    ) -> Result<(), FaultError> {
+        let index = *self.label_by_id.get(&label).ok_or(FaultError::UnknownLabel(label))?;
         self.handle_timeout(now);
+        self.rouse_label(index, self.now);
         let label = &mut self.labels[index].label;
         let due = label.due();
-        label.rouse(self.now, self.idle, &mut self.counters);
-        let observation = label.set_fault(self.now, fault);
+        let observation = change(label, self.now);
         if label.due() != due {
             self.agenda.push(Reverse((label.due(), Actor::Label(index))));
         }
@@ -284,6 +332,25 @@ impl World {
         Ok(())
     }
 
+    /// From now on so much leaks through a label's battery, in microamperes.
+    ///
+    /// # Errors
+    /// No such label.
+    pub fn leak_battery(&mut self, now: Moment, label: LabelId, microamperes: u32) -> Result<(), FaultError> {
+        self.handle_timeout(now);
+        let index = *self.label_by_id.get(&label).ok_or(FaultError::UnknownLabel(label))?;
+        self.labels[index].label.leak(now, u64::from(microamperes) * 1_000);
+        Ok(())
+    }
+
+    /// A label gets a new battery. It forgets everything, as with [`Fault::Reset`].
+    ///
+    /// # Errors
+    /// No such label.
+    pub fn replace_battery(&mut self, now: Moment, label: LabelId) -> Result<(), FaultError> {
+        self.change_label(now, label, Label::replace_battery)
+    }
+
     /// Labels show whatever they are sent, however old it is: a bug of their firmware, to see that it is found.
     pub const fn ignore_editions(&mut self) {
         self.radio.ignores_editions = true;
@@ -295,19 +362,33 @@ impl World {
     /// A loss outside 0 to 1.
     pub fn set_loss(&mut self, now: Moment, loss: f64) {
         assert!((0.0..=1.0).contains(&loss), "a loss of {loss} is not 0 to 1");
+        self.change_air(now, |radio| radio.loss = Loss(loss));
+        for station in &mut self.stations {
+            station.set_loss(loss);
+        }
+    }
+
+    /// From now on there is such interference.
+    ///
+    /// # Panics
+    /// Bursts that cannot be.
+    pub fn set_bursts(&mut self, now: Moment, bursts: Option<Bursts>) {
+        assert!(bursts.is_none_or(|bursts| bursts.are_possible()), "bursts that cannot be: {bursts:?}");
+        self.change_air(now, |radio| radio.options.bursts = bursts);
+    }
+
+    fn change_air(&mut self, now: Moment, change: impl FnOnce(&mut Radio)) {
         self.handle_timeout(now);
         // What went by until now went by at the old price.
         for index in 0..self.labels.len() {
-            let label = &mut self.labels[index].label;
-            if label.idle_wakes(now) > 0 {
-                label.rouse(now, self.idle, &mut self.counters);
-                self.agenda.push(Reverse((label.due(), Actor::Label(index))));
+            if self.labels[index].label.idle_wakes(now) > 0 {
+                self.rouse_label(index, now);
             }
         }
-        self.radio.loss = Loss(loss);
-        self.idle = self.radio.idle_poll(EXCHANGE_TRIES_MAX);
-        for station in &mut self.stations {
-            station.set_loss(loss);
+        change(&mut self.radio);
+        self.idle = self.radio.idle_poll(EXCHANGE_TRIES_MAX, 0.0);
+        for Hung { label, .. } in &mut self.labels {
+            label.set_link(None, &self.radio);
         }
         self.drop_void_entries();
     }
@@ -319,8 +400,9 @@ impl World {
         for station in &self.stations {
             sum += station.counters();
         }
-        let idle_wakes = self.labels.iter().map(|hung| hung.label.idle_wakes(self.now)).sum();
-        sum.count_idle(idle_wakes, self.idle.bytes);
+        for Hung { label, .. } in &self.labels {
+            sum.count_idle(label.idle_wakes(self.now), label.idle(self.idle).bytes);
+        }
         sum
     }
 
@@ -394,12 +476,18 @@ impl World {
             None => self.within_reach[station].clone(),
         };
         for index in roused {
-            let label = &mut self.labels[index].label;
-            let due = label.due();
-            label.rouse(self.now, self.idle, &mut self.counters);
-            if label.due() != due {
-                self.agenda.push(Reverse((label.due(), Actor::Label(index))));
-            }
+            self.rouse_label(index, self.now);
+        }
+    }
+
+    /// A label wakes up again whenever its crystal says so.
+    fn rouse_label(&mut self, index: usize, now: Moment) {
+        let Hung { label, station, .. } = &mut self.labels[index];
+        let due = label.due();
+        label.rouse(now, self.idle, &mut self.counters);
+        self.stations[*station].channel().remove_idle(label.stop_idle_calls());
+        if label.due() != due {
+            self.agenda.push(Reverse((label.due(), Actor::Label(index))));
         }
     }
 

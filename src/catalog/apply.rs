@@ -237,9 +237,9 @@ impl Catalog {
                 }
                 item.base = Some(Told::new(revision, now, met, Some(product)));
             }
-            Change::Stock(stock) => item.stock = Some(Told::new(revision, now, met, Some(stock))),
-            Change::Returns(returns) => item.returns = Some(Told::new(revision, now, met, Some(returns))),
-            Change::Rating(rating) => item.rating = Some(Told::new(revision, now, met, Some(rating))),
+            Change::Stock(stock) => item.stock = Some(Box::new(Told::new(revision, now, met, Some(stock)))),
+            Change::Returns(returns) => item.returns = Some(Box::new(Told::new(revision, now, met, Some(returns)))),
+            Change::Rating(rating) => item.rating = Some(Box::new(Told::new(revision, now, met, Some(rating)))),
             Change::Assortment(membership) => {
                 item.membership = Some(Told::new(revision, now, met, Some(membership)));
                 // While a snapshot is under way, only its end tells what is not for sale.
@@ -249,9 +249,9 @@ impl Catalog {
             }
             Change::Deleted => match facet {
                 Facet::Base => item.base = Some(Told::new(revision, now, met, None)),
-                Facet::Stock => item.stock = Some(Told::new(revision, now, met, None)),
-                Facet::Returns => item.returns = Some(Told::new(revision, now, met, None)),
-                Facet::Rating => item.rating = Some(Told::new(revision, now, met, None)),
+                Facet::Stock => item.stock = Some(Box::new(Told::new(revision, now, met, None))),
+                Facet::Returns => item.returns = Some(Box::new(Told::new(revision, now, met, None))),
+                Facet::Rating => item.rating = Some(Box::new(Told::new(revision, now, met, None))),
                 Facet::Assortment | Facet::Promotion => {}
             },
             Change::Patch(_) | Change::Promotion(_) => {}

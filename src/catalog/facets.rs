@@ -4,6 +4,7 @@
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::text_form::word_enum;
 
@@ -24,10 +25,10 @@ pub struct Stock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returns {
     /// Its Y-code.
-    pub y_code: String,
+    pub y_code: SmolStr,
     /// Its condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grade: Option<String>,
+    pub grade: Option<SmolStr>,
 }
 
 /// The data warehouse's word: what customers think of it.
@@ -41,7 +42,7 @@ pub struct Rating {
     pub count: Option<i64>,
     /// The source's class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
+    pub class: Option<SmolStr>,
 }
 
 word_enum! {

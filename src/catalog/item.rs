@@ -22,11 +22,11 @@ pub struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) base: Option<Told<Product>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stock: Option<Told<Stock>>,
+    pub(super) stock: Option<Box<Told<Stock>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) returns: Option<Told<Returns>>,
+    pub(super) returns: Option<Box<Told<Returns>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rating: Option<Told<Rating>>,
+    pub(super) rating: Option<Box<Told<Rating>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) membership: Option<Told<Membership>>,
     #[serde(skip)]
@@ -54,19 +54,19 @@ impl Item {
     /// The stock system's word with its revision.
     #[must_use]
     pub fn stock(&self) -> Option<(u64, &Stock)> {
-        present(self.stock.as_ref())
+        present(self.stock.as_deref())
     }
 
     /// The returns system's word with its revision.
     #[must_use]
     pub fn returns(&self) -> Option<(u64, &Returns)> {
-        present(self.returns.as_ref())
+        present(self.returns.as_deref())
     }
 
     /// The data warehouse's word with its revision.
     #[must_use]
     pub fn rating(&self) -> Option<(u64, &Rating)> {
-        present(self.rating.as_ref())
+        present(self.rating.as_deref())
     }
 
     /// The promotions that name it, by id.
@@ -100,9 +100,9 @@ impl Item {
     pub(super) fn standing(&self, facet: Facet) -> Option<Standing> {
         match facet {
             Facet::Base => self.base.as_ref().map(Standing::from),
-            Facet::Stock => self.stock.as_ref().map(Standing::from),
-            Facet::Returns => self.returns.as_ref().map(Standing::from),
-            Facet::Rating => self.rating.as_ref().map(Standing::from),
+            Facet::Stock => self.stock.as_deref().map(Standing::from),
+            Facet::Returns => self.returns.as_deref().map(Standing::from),
+            Facet::Rating => self.rating.as_deref().map(Standing::from),
             Facet::Assortment => self.membership.as_ref().map(Standing::from),
             Facet::Promotion => None,
         }
@@ -136,15 +136,13 @@ impl Item {
 
     /// Forgets removals that decide nothing any more. Answers whether there were any.
     pub(super) fn forget(&mut self, now: Moment) -> bool {
-        fn forget<T>(told: &mut Option<Told<T>>, now: Moment) -> bool {
-            told.take_if(|told| told.is_forgotten(now)).is_some()
-        }
+        let Self { base, stock, returns, rating, .. } = self;
         // Each is asked, whatever the others answer.
         [
-            forget(&mut self.base, now),
-            forget(&mut self.stock, now),
-            forget(&mut self.returns, now),
-            forget(&mut self.rating, now),
+            base.take_if(|told| told.is_forgotten(now)).is_some(),
+            stock.take_if(|told| told.is_forgotten(now)).is_some(),
+            returns.take_if(|told| told.is_forgotten(now)).is_some(),
+            rating.take_if(|told| told.is_forgotten(now)).is_some(),
         ]
         .contains(&true)
     }

@@ -357,12 +357,9 @@ impl Catalog {
         self.touched.push(sku.clone());
     }
 
-    /// The products that may look different, or cost something else, since the last call: in order, each once.
-    pub fn take_touched(&mut self) -> Vec<Sku> {
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        touched
+    /// The products that may look different, or cost something else, since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<Sku> {
+        std::mem::take(&mut self.touched).into_iter().collect()
     }
 
     /// The prices that changed since the last call, for the journal.
@@ -409,15 +406,15 @@ impl Catalog {
         let Some(product) = item.and_then(Item::product).cloned() else { return priced };
         ProductView {
             known: true,
-            name: product.name,
-            brand: product.brand,
-            spec: product.spec,
-            origin: product.origin,
-            grade: product.grade,
-            unit: product.unit,
-            barcode: product.barcode,
-            category: product.category,
-            attributes: product.attributes,
+            name: product.name.map(Into::into),
+            brand: product.brand.map(Into::into),
+            spec: product.spec.map(Into::into),
+            origin: product.origin.map(Into::into),
+            grade: product.grade.map(Into::into),
+            unit: product.unit.map(Into::into),
+            barcode: product.barcode.map(Into::into),
+            category: product.category.map(Into::into),
+            attributes: product.attributes.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
             ..priced
         }
     }
@@ -425,24 +422,24 @@ impl Catalog {
     /// What the journal keeps of a picture with this product at this instant.
     #[must_use]
     pub fn shown(&self, sku: &Sku, at: Moment) -> Shown {
-        let running = self.running(sku, at);
+        let item = self.item(sku);
+        let running = self.running(item, at);
         Shown {
             sku: sku.clone(),
-            revision: self.item(sku).and_then(Item::revision),
+            revision: item.and_then(Item::revision),
             promotion_id: running.promotion().map(|promotion| promotion.id.clone()),
             promotion_revision: running.promotion().map(|promotion| promotion.revision),
-            price: running.price().map(|price| self.settings.currency.format(price)),
+            price: running.price().map(|price| self.settings.currency.format(price).into()),
         }
     }
 
     /// The next instant at which this product's view can change while the sources stay silent.
     #[must_use]
     pub fn next_change(&self, sku: &Sku, at: Moment) -> Option<Moment> {
-        self.running(sku, at).next_change()
+        self.running(self.item(sku), at).next_change()
     }
 
-    fn running(&self, sku: &Sku, at: Moment) -> Running<'_> {
-        let item = self.item(sku);
+    fn running<'a>(&self, item: Option<&'a Item>, at: Moment) -> Running<'a> {
         let promotions = item.map_or(&[][..], Item::promotions);
         price::running(item.and_then(Item::product), promotions, at, self.settings.currency)
     }
@@ -455,7 +452,7 @@ impl Catalog {
         PromotionView {
             id: promotion.id.to_string(),
             kind: promotion.kind.to_string(),
-            text: promotion.text.clone(),
+            text: promotion.text.clone().map(Into::into),
             percent: percent.map(|percent| percent.normalize().to_string()),
             start_date: start.date().to_string(),
             start_time: start.strftime("%H:%M").to_string(),
@@ -483,7 +480,7 @@ fn stock_view(item: &Item) -> Option<StockView> {
 
 fn returns_view(item: &Item) -> Option<ReturnsView> {
     let (_, returns) = item.returns()?;
-    Some(ReturnsView { y_code: returns.y_code.clone(), grade: returns.grade.clone() })
+    Some(ReturnsView { y_code: returns.y_code.to_string(), grade: returns.grade.clone().map(Into::into) })
 }
 
 fn rating_view(item: &Item) -> Option<RatingView> {
@@ -491,6 +488,6 @@ fn rating_view(item: &Item) -> Option<RatingView> {
     Some(RatingView {
         score: rating.score.map(|score| score.to_string()),
         count: rating.count,
-        class: rating.class.clone(),
+        class: rating.class.clone().map(Into::into),
     })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::sku::Sku;
 use super::text_form::word_enum;
@@ -24,28 +25,28 @@ pub struct Product {
     pub sku: Sku,
     /// 品名.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<SmolStr>,
     /// Brand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub brand: Option<String>,
+    pub brand: Option<SmolStr>,
     /// 规格, for example `500g/袋`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spec: Option<String>,
+    pub spec: Option<SmolStr>,
     /// 产地.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
+    pub origin: Option<SmolStr>,
     /// 等级.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grade: Option<String>,
+    pub grade: Option<SmolStr>,
     /// 计价单位, for example `袋`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
+    pub unit: Option<SmolStr>,
     /// What a till scans. Its check digit is judged where it is drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub barcode: Option<String>,
+    pub barcode: Option<SmolStr>,
     /// The source's category.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
+    pub category: Option<SmolStr>,
     /// The base price in the store's currency, not negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Decimal>,
@@ -54,7 +55,7 @@ pub struct Product {
     pub content: Option<Content>,
     /// Free attributes of the source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<SmolStr, SmolStr>,
 }
 
 impl Product {
@@ -84,27 +85,27 @@ impl Product {
 #[serde(default)]
 pub struct ProductPatch {
     /// 品名.
-    pub name: Option<Option<String>>,
+    pub name: Option<Option<SmolStr>>,
     /// Brand.
-    pub brand: Option<Option<String>>,
+    pub brand: Option<Option<SmolStr>>,
     /// 规格.
-    pub spec: Option<Option<String>>,
+    pub spec: Option<Option<SmolStr>>,
     /// 产地.
-    pub origin: Option<Option<String>>,
+    pub origin: Option<Option<SmolStr>>,
     /// 等级.
-    pub grade: Option<Option<String>>,
+    pub grade: Option<Option<SmolStr>>,
     /// 计价单位.
-    pub unit: Option<Option<String>>,
+    pub unit: Option<Option<SmolStr>>,
     /// What a till scans.
-    pub barcode: Option<Option<String>>,
+    pub barcode: Option<Option<SmolStr>>,
     /// The source's category.
-    pub category: Option<Option<String>>,
+    pub category: Option<Option<SmolStr>>,
     /// The base price.
     pub price: Option<Option<Decimal>>,
     /// How much of what one unit holds.
     pub content: Option<Option<Content>>,
     /// Attributes, each with its text or none; those that are not named stay.
-    pub attributes: BTreeMap<String, Option<String>>,
+    pub attributes: BTreeMap<SmolStr, Option<SmolStr>>,
 }
 
 impl ProductPatch {

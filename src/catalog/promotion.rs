@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use gondola_protocol::Moment;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::currency::Currency;
 use super::sku::{PromotionId, Sku};
@@ -97,7 +98,7 @@ pub struct Promotion {
     pub end: Moment,
     /// What the source says of it, for example `双十一`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    pub text: Option<SmolStr>,
     /// Whom it is for.
     pub audience: Audience,
     /// Where it holds.

@@ -123,8 +123,12 @@ impl Columns {
             "content_amount" => product.content.map(|content| content.amount.to_string()),
             "content_unit" => product.content.map(|content| content.unit.to_string()),
             column => match column.strip_prefix(ATTRIBUTE) {
-                Some(name) => product.attributes.get(name).cloned(),
-                None => TEXTS.iter().zip(texts).find(|(name, _)| **name == column).and_then(|(_, text)| text.clone()),
+                Some(name) => product.attributes.get(name).map(ToString::to_string),
+                None => TEXTS
+                    .iter()
+                    .zip(texts)
+                    .find(|(name, _)| **name == column)
+                    .and_then(|(_, text)| text.clone().map(Into::into)),
             },
         };
         self.0.iter().map(|column| cell(column).unwrap_or_default()).collect()

@@ -70,7 +70,7 @@ pub(super) fn special_price(id: &str, revision: u64, names: &[&str], price: &str
         reduction: Reduction::Price(amount(price)),
         start: instant("2026-11-25T00:00:00+08:00"),
         end: instant("2026-11-28T00:00:00+08:00"),
-        text: Some("双十一".to_owned()),
+        text: Some("双十一".into()),
         audience: Audience::All,
         channel: Channel::Both,
         priority: 0,
@@ -100,7 +100,7 @@ fn during() -> Moment {
 fn check(catalog: &mut Catalog, row: Row, status: Status, touched: &[&str]) {
     let applied = catalog.apply(during(), row);
     assert_eq!(applied.status, status);
-    assert_eq!(catalog.take_touched(), touched.iter().map(|name| sku(name)).collect::<Vec<_>>());
+    assert_eq!(catalog.take_touched(), touched.iter().map(|name| sku(name)).collect());
 }
 
 #[test]
@@ -121,11 +121,11 @@ fn four_sources_make_one_product_and_each_has_its_own_revision() {
     check(&mut catalog, stock("1101", 90, 34), Status::Applied, &["1101"]);
     assert!(!catalog.view(&sku("1101"), during()).known, "a stock of what nobody has described");
     check(&mut catalog, base("1101", 7, "59.90"), Status::Applied, &["1101"]);
-    let returns = Returns { y_code: "Y20391".to_owned(), grade: Some("B".to_owned()) };
+    let returns = Returns { y_code: "Y20391".into(), grade: Some("B".into()) };
     check(&mut catalog, row(Facet::Returns, 2, Change::Returns(returns)), Status::Applied, &["1101"]);
     let view = catalog.view(&sku("1101"), during());
     assert_eq!(view.rating, None, "what a source has not told is not made up");
-    let rating = Rating { score: Some(amount("4.8")), count: Some(2210), class: Some("A".to_owned()) };
+    let rating = Rating { score: Some(amount("4.8")), count: Some(2210), class: Some("A".into()) };
     check(&mut catalog, row(Facet::Rating, 4, Change::Rating(rating)), Status::Applied, &["1101"]);
     let view = catalog.view(&sku("1101"), during());
     assert_eq!(view.stock.unwrap().quantity, 34);
@@ -215,18 +215,18 @@ fn a_patch_changes_what_it_names_and_nothing_else() {
     check(&mut catalog, patch(1, cheaper()), unknown, &[]);
     let mut whole = base("1101", 7, "59.90");
     if let Change::Base(product) = &mut whole.change {
-        product.name = Some("加州开心果".to_owned());
-        product.attributes = [("roast".to_owned(), "原味".to_owned())].into();
+        product.name = Some("加州开心果".into());
+        product.attributes = [("roast".into(), "原味".into())].into();
     }
     check(&mut catalog, whole, Status::Applied, &["1101"]);
     check(&mut catalog, patch(7, cheaper()), Status::Unchanged, &[]);
     check(&mut catalog, patch(8, cheaper()), Status::Applied, &["1101"]);
-    let attributes = [("roast".to_owned(), None), ("salt".to_owned(), Some("淡盐".to_owned()))].into();
+    let attributes = [("roast".into(), None), ("salt".into(), Some("淡盐".into()))].into();
     let renamed = product::ProductPatch { name: Some(None), attributes, ..Default::default() };
     check(&mut catalog, patch(9, renamed), Status::Applied, &["1101"]);
     let product = catalog.product(&sku("1101")).unwrap();
     assert_eq!((product.price, product.name.as_ref()), (Some(amount("49.90")), None));
-    assert_eq!(product.attributes, [("salt".to_owned(), "淡盐".to_owned())].into());
+    assert_eq!(product.attributes, [("salt".into(), "淡盐".into())].into());
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn a_template_sees_prices_with_minor_digits_and_dates_in_the_stores_zone() {
     let mut catalog = Catalog::new(settings("CNY", Market::UnitedStates));
     let mut pistachios = base("1101", 7, "59.9");
     if let Change::Base(product) = &mut pistachios.change {
-        product.name = Some("加州开心果".to_owned());
+        product.name = Some("加州开心果".into());
         product.content = Some(Content { amount: amount("500"), unit: ContentUnit::Gram });
     }
     catalog.apply(during(), pistachios);

@@ -1,22 +1,28 @@
 //! `gondola simulate`
 
+mod scenario;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use gondola_simulator::Dice;
+use gondola_simulator::{Dice, RadioOptions};
 
 use super::{Ended, UsageError};
 use crate::run::clock::Clock;
 use crate::simulate::draw::FaultLevel;
 use crate::simulate::plot::{self, Mark};
 use crate::simulate::report::{Distribution, Report};
-use crate::simulate::shop::{ShopOptions, TRANSFERS_MAX};
+use crate::simulate::shop::{START, ShopOptions, TRANSFERS_MAX};
 use crate::simulate::simulation::{self, SimulationOptions};
 use crate::simulate::wave::{self, WaveReport};
 
 /// Labels of the wave scenario sleep this long.
 const WAVE_WAKE: Duration = Duration::from_secs(20);
+
+/// A store's labels and base stations, unless others are given.
+const LABELS: usize = 200;
+const BASE_STATIONS: usize = 4;
 
 /// Longest run: a week.
 const HOURS_MAX: f64 = 168.0;
@@ -33,25 +39,28 @@ pub(super) struct Simulate {
     /// Stores in the chain.
     #[arg(long, value_name = "N", default_value_t = 1)]
     stores: usize,
-    /// Labels in each store.
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    labels: usize,
-    /// Base stations in each store.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    base_stations: usize,
+    /// Labels in each store: 200 unless given; in a scenario as many as it says, and with another number as many to a
+    /// base station.
+    #[arg(long, value_name = "N")]
+    labels: Option<usize>,
+    /// Base stations in each store: 4 unless given; not of a scenario.
+    #[arg(long, value_name = "N")]
+    base_stations: Option<usize>,
     /// Virtual hours, 1 to 168.
     #[arg(long, value_name = "H", default_value_t = 2.0)]
     hours: f64,
     /// How much goes wrong.
     #[arg(long, value_enum, default_value_t = Faults::None)]
     faults: Faults,
-    /// What is played.
-    #[arg(long, value_enum, default_value_t = Scenario::Day)]
-    scenario: Scenario,
+    /// What is played: `day` (price waves, promotions, corrections and labels that move, with faults, then without),
+    /// `wave` (every price of one store changes at once: the time to the last glass against what the radio allows), a
+    /// situation with its expectations by its name or its file, or `list` for their names.
+    #[arg(long, value_name = "NAME|FILE", default_value = "day")]
+    scenario: String,
     /// Share of radio messages, blocks and frames that are lost in the wave, 0 to 0.9.
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     loss: f64,
-    /// Draw the time from a change to the glass as SVG.
+    /// Draw as SVG the time from a change to the glass, or what a scenario's plot shows.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Print the report as JSON.
@@ -69,22 +78,16 @@ enum Faults {
     Harsh,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Scenario {
-    /// Price waves, promotions, corrections and labels that move, with faults, then without.
-    Day,
-    /// Every price of one store changes at once: the time to the last glass against what the radio allows.
-    Wave,
-}
-
 impl Simulate {
     pub(super) fn run(self) -> anyhow::Result<Ended> {
         self.check()?;
         let clock = Clock::start();
         let began = clock.now();
-        let (events, ended) = match self.scenario {
-            Scenario::Day => self.day()?,
-            Scenario::Wave => self.wave()?,
+        let (events, ended) = match self.scenario.as_str() {
+            "day" => self.day()?,
+            "wave" => self.wave()?,
+            "list" => return scenario::list(),
+            scenario => self.situation(scenario)?,
         };
         let took = clock.now().since(began).as_secs_f64();
         let rate = events as f64 / took.max(0.001);
@@ -96,8 +99,8 @@ impl Simulate {
         let mut seeds = Dice::of(self.seed, *b"stores  ", 0);
         let options = |seed| SimulationOptions {
             seed,
-            labels: self.labels,
-            base_stations: self.base_stations,
+            labels: self.labels.unwrap_or(LABELS),
+            base_stations: self.base_stations.unwrap_or(BASE_STATIONS),
             span: Duration::from_secs_f64(self.hours * 3_600.0),
             faults: self.faults.into(),
             planted: None,
@@ -111,7 +114,7 @@ impl Simulate {
         let report = Report::of(self.seed, &options(self.seed), &outcomes);
         let to_shelf_ms: Vec<u64> = outcomes.iter().flat_map(|outcome| outcome.to_shelf_ms.iter().copied()).collect();
         let title = format!("From a change to the glass: {} labels, faults {}", report.labels, report.faults.as_str());
-        self.draw(&title, &to_shelf_ms, None)?;
+        self.draw(|| plot::to_shelf(&title, &to_shelf_ms, None))?;
         if self.json {
             super::print_json(&report)?
         } else {
@@ -124,16 +127,20 @@ impl Simulate {
     fn wave(&self) -> anyhow::Result<(u64, Ended)> {
         let (report, to_shelf_ms) = wave::run(ShopOptions {
             seed: self.seed,
-            labels: self.labels,
-            base_stations: self.base_stations,
+            labels: self.labels.unwrap_or(LABELS),
+            base_stations: self.base_stations.unwrap_or(BASE_STATIONS),
             wake: WAVE_WAKE,
             loss: self.loss,
+            radio: RadioOptions::default(),
             transfers_max: TRANSFERS_MAX,
+            small_memories: false,
+            start: START,
+            key: None,
         })?;
         let WaveReport { labels, base_stations, bound_s, loss, .. } = &report;
         let title = format!("A wave over {labels} labels at {base_stations} base stations, {} % lost", loss * 100.0);
         let mark = Mark { at_s: *bound_s, text: format!("bound {bound_s} s") };
-        self.draw(&title, &to_shelf_ms, Some(&mark))?;
+        self.draw(|| plot::to_shelf(&title, &to_shelf_ms, Some(&mark)))?;
         if self.json {
             super::print_json(&report)?;
         } else {
@@ -143,15 +150,14 @@ impl Simulate {
     }
 
     /// Draws the plot, if one is wanted.
-    fn draw(&self, title: &str, to_shelf_ms: &[u64], mark: Option<&Mark>) -> anyhow::Result<()> {
+    fn draw(&self, svg: impl FnOnce() -> String) -> anyhow::Result<()> {
         let Some(file) = &self.plot else { return Ok(()) };
-        let svg = plot::to_shelf(title, to_shelf_ms, mark);
-        std::fs::write(file, svg).with_context(|| format!("cannot write the plot to {}", file.display()))
+        std::fs::write(file, svg()).with_context(|| format!("cannot write the plot to {}", file.display()))
     }
 
     fn check(&self) -> Result<(), UsageError> {
         let value = |message: String| Err(UsageError::Value(message));
-        if self.stores == 0 || self.labels == 0 || self.base_stations == 0 {
+        if self.stores == 0 || self.labels == Some(0) || self.base_stations == Some(0) {
             return value("--stores, --labels and --base-stations are at least 1".to_owned());
         }
         if !(1.0..=HOURS_MAX).contains(&self.hours) {
@@ -160,7 +166,7 @@ impl Simulate {
         if !(0.0..=0.9).contains(&self.loss) {
             return value(format!("--loss {} is not between 0 and 0.9", self.loss));
         }
-        if self.loss > 0.0 && self.scenario != Scenario::Wave {
+        if self.loss > 0.0 && self.scenario != "wave" {
             return value("--loss is of the wave scenario; --faults draws it otherwise".to_owned());
         }
         Ok(())

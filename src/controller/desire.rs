@@ -1,6 +1,8 @@
 //! What a label should show, now and at the next instant at which that changes: compared with what it was last meant
 //! to show. Everything else follows from the difference.
 
+use std::sync::Arc;
+
 use gondola_protocol::message::Lane;
 use gondola_protocol::{LabelId, Moment};
 
@@ -15,7 +17,7 @@ use super::evidence::PROOF_WAIT;
 /// What a label should show from an instant on.
 struct Looked {
     content: Content,
-    template: String,
+    template: Arc<str>,
     look: Look,
 }
 
@@ -94,12 +96,10 @@ impl Controller {
     fn look(&self, label: &Label, at: Moment) -> Result<Option<Looked>, SceneError> {
         let Some((binding, scene)) = label.binding.as_ref().zip(self.scene(label, at)?) else { return Ok(None) };
         let boundaries = binding.skus.iter().filter_map(|sku| self.catalog.next_change(sku, at));
+        let shown = binding.skus.iter().map(|sku| self.catalog.shown(sku, at)).collect();
         Ok(Some(Looked {
-            content: Content {
-                key: scene.key(),
-                shown: binding.skus.iter().map(|sku| self.catalog.shown(sku, at)).collect(),
-            },
-            template: scene.template().to_owned(),
+            content: label.sharing(Content { key: scene.key(), shown }),
+            template: Arc::clone(scene.template()),
             look: Look { version: self.catalog.version(), from: at, until: boundaries.min() },
         }))
     }
@@ -179,6 +179,12 @@ impl Label {
     fn newly_desired(&mut self, now: Moment, looked: Looked, lane: Lane, since: Moment) -> Desired {
         let Looked { content, template, look } = looked;
         Desired { content, look, edition: self.next_edition(now), digest: None, template, since, lane }
+    }
+
+    /// The same, without a second copy of what the label has proven to show, which it is as a rule.
+    fn sharing(&self, content: Content) -> Content {
+        let proven = self.reported.as_ref().and_then(|reported| reported.content.as_ref());
+        proven.filter(|proven| **proven == content).cloned().unwrap_or(content)
     }
 
     /// Whether this is the upcoming picture, and its instant has come.

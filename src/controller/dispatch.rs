@@ -43,12 +43,13 @@ impl Controller {
             return self.planner.leave(id);
         };
         let need = Need::of(label, now);
-        // Nobody hears it: its next check-in looks again.
-        let station = self.fleet.station_for(label).filter(|station| {
+        let place = need.place(label).and_then(|place| {
+            // Where nobody hears it, its next check-in looks again.
+            let station = self.fleet.station_for(label)?;
             let stages = station.capacity.is_some_and(|capacity| capacity.stages);
-            stages || !matches!(need, Need::Stage | Need::Drop)
+            (stages || !matches!(need, Need::Stage | Need::Drop)).then_some((place, station))
         });
-        match need.place(label).zip(station) {
+        match place {
             Some(((lane, since), station)) => self.planner.enter(id, lane, since, &station.id),
             None => self.planner.leave(id),
         }
@@ -143,7 +144,7 @@ impl Controller {
         let number = self.book(id, station, bytes, None);
         let Some(label) = self.fleet.label_mut(id) else { return };
         let encodings = label.encodings & passed_on;
-        label.under_way = Some(UnderWay {
+        label.under_way = Some(Box::new(UnderWay {
             number,
             station: station.clone(),
             edition,
@@ -151,7 +152,7 @@ impl Controller {
             base,
             stage: Stage::Rendering,
             activate_at,
-        });
+        }));
         label.carrier = Some(station.clone());
         self.rendering.insert(number);
         self.outputs.push_back(Output::Render { number, scene, encodings, base });

@@ -13,7 +13,7 @@ use crate::fleet::ahead::{Kept, SLOT};
 use crate::fleet::choice::FAILURES_MAX;
 use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel, Shows};
-use crate::journal::entry::{CONFIRMED_MAX, Confirmed, Entry, Shown};
+use crate::journal::entry::{CONFIRMED_MAX, Confirmed, Entry, Position, Shown};
 use crate::template::RenderKey;
 
 /// How long a proof is awaited after a picture was delivered.
@@ -40,7 +40,7 @@ pub(super) struct Ended {
     /// What the label was told to do; none for a picture.
     action: Option<Action>,
     /// The picture; none for a command, and when the label is gone since.
-    sent: Option<UnderWay>,
+    sent: Option<Box<UnderWay>>,
 }
 
 /// A label that goes on to show its picture is recorded as doing so this often.
@@ -101,14 +101,12 @@ impl Controller {
     }
 
     fn look_at_all_heard_by(&mut self, station: &StationId) {
-        let heard: Vec<LabelId> =
-            self.fleet.labels().filter(|label| label.heard_by.contains_key(station)).map(|label| label.id).collect();
-        for label in heard {
-            self.look_again(label, Lane::Routine);
-        }
+        let heard = self.fleet.labels().filter(|label| label.heard_by.contains_key(station));
+        self.round.extend(heard.map(|label| label.id));
     }
 
     fn handle_presence(&mut self, now: Moment, station: &StationId, id: LabelId) {
+        self.enrol(now, id);
         let Some(label) = self.fleet.label_mut(id) else { return };
         label.last_check_in = Some(now);
         if let Some(heard) = label.heard_by.get_mut(station) {
@@ -125,7 +123,7 @@ impl Controller {
         let seen = SeenLabel { said: said.clone(), shows, station: station.clone(), at: now };
         let Some(label) = self.fleet.label_mut(said.label) else {
             self.note_unregistered(seen);
-            return;
+            return self.enrol(now, said.label);
         };
         label.last_check_in = Some(now);
         label.last_word = Some(seen);
@@ -170,6 +168,18 @@ impl Controller {
         if let Some(label) = self.fleet.label_mut(id) {
             label.firmware_name = Some(name.as_str().into());
             self.changed.insert(id);
+        }
+    }
+
+    /// Registers a label that was seen, while such are registered unasked.
+    fn enrol(&mut self, now: Moment, id: LabelId) {
+        if self.enrols_until(now).is_none() || self.journal_trouble().is_some() || self.is_far_behind() {
+            return;
+        }
+        if let Some(seen) = self.fleet.seen_label(id) {
+            let entry = Entry::Registered { label: id, panel: seen.said.panel, position: Position::default() };
+            self.append(vec![entry.clone()]);
+            self.carry_out(now, &entry);
         }
     }
 
@@ -224,7 +234,7 @@ impl Controller {
         let before = label.reported.as_ref().filter(|before| before.confirmed > before.since);
         let previous_until = before.map(|before| before.confirmed);
         label.displayed_at = Some(now);
-        let (key, shown) = content.as_ref().map_or((None, Vec::new()), |it| (Some(it.key), it.shown.clone()));
+        let (key, shown) = content.as_ref().map_or((None, Vec::new()), |it| (Some(it.key), it.shown.to_vec()));
         label.reported =
             Some(Reported { digest, edition, since: now, content, confirmed: now, recorded: now, sequence });
         self.append(vec![Entry::Proof { label: id, digest, edition, key, shown, previous_until }]);
@@ -271,7 +281,7 @@ impl Controller {
     ) {
         let sequence = self.journal_sequence;
         let Some(label) = self.fleet.label_mut(label) else { return };
-        let content = key.map(|key| Content { key, shown: shown.to_vec() });
+        let content = key.map(|key| Content { key, shown: shown.into() });
         label.reported = Some(Reported { digest, edition, since: at, content, confirmed: at, recorded: at, sequence });
         label.edition_last = label.edition_last.max(edition);
         label.displayed_at = Some(at);
@@ -295,7 +305,7 @@ impl Controller {
         }
         match (action, sent) {
             (Some(action), _) => self.handle_command_outcome(now, id, number, action, outcome),
-            (None, Some(sent)) => self.handle_picture_outcome(now, id, sent, outcome),
+            (None, Some(sent)) => self.handle_picture_outcome(now, id, *sent, outcome),
             (None, None) => {}
         }
         self.look_again(id, Lane::Routine);
@@ -388,7 +398,7 @@ impl Controller {
     /// stays unknown until it says so.
     pub(super) fn give_up_proof(&mut self, now: Moment, id: LabelId) {
         let Some(label) = self.fleet.label_mut(id) else { return };
-        let overdue = |unproven: &&mut Unproven| unproven.doubt == Doubt::Delivered && unproven.until <= now;
+        let overdue = |unproven: &&mut Box<Unproven>| unproven.doubt == Doubt::Delivered && unproven.until <= now;
         if let Some(unproven) = label.unproven.as_mut().filter(overdue) {
             unproven.doubt = Doubt::Overdue;
             label.refuse(now);

@@ -4,6 +4,7 @@ use gondola_protocol::{LabelId, Moment};
 
 use super::Controller;
 use crate::fleet::accuracy::{Accuracy, Sample};
+use crate::fleet::battery;
 use crate::fleet::label::Label;
 use crate::journal::Entry;
 
@@ -12,6 +13,13 @@ impl Controller {
     #[must_use]
     pub fn accuracy(&self) -> &Accuracy {
         &self.accuracy
+    }
+
+    /// Days until a label's battery is empty; none while it has not said how it is.
+    #[must_use]
+    pub fn battery_days(&self, label: &Label) -> Option<u32> {
+        let pictures = self.accuracy.pictures_a_day().unwrap_or(battery::PICTURES_A_DAY);
+        Some(battery::days_left(label.battery_mv?, pictures))
     }
 
     /// How many labels are bound, and how many of them agree.
@@ -24,9 +32,10 @@ impl Controller {
         Sample { at: now, bound: count(all), agreeing: count(agreeing) }
     }
 
+    /// None while nothing is bound, nor while it is not known of every label what it should show.
     pub(super) fn next_sample(&self) -> Option<Moment> {
         let is_bound = self.fleet.bound_skus().next().is_some();
-        is_bound.then(|| self.accuracy.poll_timeout())
+        (is_bound && !self.is_looking()).then(|| self.accuracy.poll_timeout())
     }
 
     /// Takes the minute's sample if it is due. One in an hour goes into the journal, so that the week survives a

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gondola_drivers::encode::Packed;
 use gondola_drivers::head::{Ahead, HeadEvent, Picture};
@@ -195,7 +196,16 @@ pub enum Request {
         /// The draft; none ends what it tries.
         draft: Option<Draft>,
     },
+    /// Register every label that reports within a time, or no more of them.
+    Enrol {
+        /// How long, at most [`ENROLMENT_MAX`]; zero ends it.
+        within: Duration,
+    },
 }
+
+/// Longest time for which labels are registered unasked: an afternoon of hanging labels. A window that is forgotten
+/// takes in the neighbour's.
+pub const ENROLMENT_MAX: Duration = Duration::from_hours(4);
 
 /// What may be asked about one label.
 #[derive(Debug, Clone, PartialEq, Eq)]

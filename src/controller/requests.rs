@@ -4,7 +4,7 @@ use gondola_protocol::message::Lane;
 use gondola_protocol::{LabelId, Moment};
 
 use super::Controller;
-use super::message::{Answer, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
+use super::message::{Answer, ENROLMENT_MAX, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
 use crate::catalog::approvals::{HeldId, Verdict};
 use crate::catalog::sku::Sku;
 use crate::fleet::accuracy::Sample;
@@ -38,6 +38,10 @@ impl Controller {
                 Ok(()) => self.reply(ticket, Answer::Done),
                 Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
             },
+            Request::Enrol { within } => {
+                self.enrols_until = now + within.min(ENROLMENT_MAX);
+                self.reply(ticket, Answer::Done);
+            }
             Request::Label(request) => self.enact(now, ticket, self.decide_label(request)),
             Request::Decide { id, verdict } => self.enact(now, ticket, self.decide_held(id, verdict)),
         }

@@ -1,12 +1,12 @@
 //! What others are told: confirmations, held changes, alerts, and how labels are. Each only when it changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gondola_protocol::{LabelId, Moment};
 
-use super::Controller;
 use super::message::{LabelState, Notice, Output, Publication};
+use super::{Controller, TURN_MAX};
 use crate::alert::{Alert, Rule};
 use crate::catalog::sku::Sku;
 use crate::catalog::wire::RowKey;
@@ -18,29 +18,34 @@ use crate::fleet::label::Label;
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Bound products whose confirmation may have changed.
-    /// In any order, and some more than once.
-    pub(super) unconfirmed: Vec<Sku>,
+    pub(super) unconfirmed: BTreeSet<Sku>,
     /// Hashes of what was said of every bound product: bounded by the labels of the store.
     confirmations: BTreeMap<Sku, u64>,
-    labels: BTreeMap<LabelId, (Health, Vec<Problem>)>,
+    labels: BTreeMap<LabelId, Said>,
     /// The revision that was said to wait.
     held: BTreeMap<RowKey, u64>,
+}
+
+impl Told {
+    /// Whether others have been told of a label.
+    pub(super) fn knows(&self, label: LabelId) -> bool {
+        self.labels.contains_key(&label)
+    }
 }
 
 impl Controller {
     /// Tells what changed: to those who watch labels, and to other systems once the journal holds what it rests on.
     pub(super) fn tell(&mut self, now: Moment) {
-        for id in std::mem::take(&mut self.changed) {
+        for _ in 0..TURN_MAX {
+            let Some(id) = self.changed.pop_first() else { break };
             self.outputs.push_back(Output::Changed(id));
             self.tell_label(now, id);
             if let Some(binding) = self.fleet.label(id).and_then(|label| label.binding.as_ref()) {
                 self.told.unconfirmed.extend(binding.skus.iter().cloned());
             }
         }
-        let mut unconfirmed = std::mem::take(&mut self.told.unconfirmed);
-        unconfirmed.sort_unstable();
-        unconfirmed.dedup();
-        for sku in unconfirmed {
+        for _ in 0..if self.changed.is_empty() { TURN_MAX } else { 0 } {
+            let Some(sku) = self.told.unconfirmed.pop_first() else { break };
             self.tell_confirmation(now, &sku);
             self.tell_assortment(now, &sku);
         }
@@ -54,8 +59,7 @@ impl Controller {
         let mut hasher = DefaultHasher::new();
         confirmation.hash(&mut hasher);
         let hash = hasher.finish();
-        if self.told.confirmations.get(sku) != Some(&hash) {
-            self.told.confirmations.insert(sku.clone(), hash);
+        if self.told.confirmations.insert(sku.clone(), hash) != Some(hash) {
             self.put_out_after_sync(Output::Publish(Publication::Confirmation(confirmation)));
         }
     }
@@ -79,20 +83,23 @@ impl Controller {
             self.told.labels.remove(&id);
             return;
         };
-        let state = state_of(label, now);
-        let known = (state.health, state.problems.clone());
-        if self.told.labels.get(&id) != Some(&known) {
-            self.told.labels.insert(id, known);
+        let said = Said::of(label, now);
+        if self.told.labels.insert(id, said) != Some(said) {
+            let state = LabelState {
+                label: id,
+                health: said.health,
+                problems: Problem::of(label).collect(),
+                battery_mv: label.battery_mv,
+                last_check_in: label.last_check_in,
+            };
             self.put_out_after_sync(Output::Publish(Publication::Label(state)));
         }
     }
 
     /// Finds the labels whose state the clock alone has changed, and the products that this concerns.
     pub(super) fn look_at_states(&mut self, now: Moment) {
-        let labels = self.fleet.labels().filter(|label| {
-            let state = state_of(label, now);
-            self.told.labels.get(&label.id) != Some(&(state.health, state.problems))
-        });
+        let is_news = |label: &&Label| self.told.labels.get(&label.id) != Some(&Said::of(label, now));
+        let labels = self.fleet.labels().filter(is_news);
         self.changed.extend(labels.map(|label| label.id));
     }
 
@@ -146,12 +153,17 @@ impl Controller {
     }
 }
 
-fn state_of(label: &Label, now: Moment) -> LabelState {
-    LabelState {
-        label: label.id,
-        health: Health::of(label, now),
-        problems: Problem::of(label).collect(),
-        battery_mv: label.battery_mv,
-        last_check_in: label.last_check_in,
+/// What is said of a label: small, because it is remembered of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    health: Health,
+    /// A bit for each.
+    problems: u8,
+}
+
+impl Said {
+    fn of(label: &Label, now: Moment) -> Self {
+        let problems = Problem::of(label).fold(0, |bits, problem| bits | 1 << problem as u8);
+        Self { health: Health::of(label, now), problems }
     }
 }

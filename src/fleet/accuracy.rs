@@ -92,6 +92,13 @@ impl Accuracy {
     pub fn waits(&self) -> &Waits {
         &self.waits
     }
+
+    /// How many pictures a bound label was given in a day, on average; none before a day has been counted.
+    #[must_use]
+    pub fn pictures_a_day(&self) -> Option<f64> {
+        let bound = self.minutes.back().filter(|_| self.minutes.len() == MINUTES_MAX)?.bound;
+        (bound > 0).then(|| self.waits.count() as f64 / f64::from(bound))
+    }
 }
 
 fn push(samples: &mut VecDeque<Sample>, sample: Sample, max: usize) {
@@ -163,6 +170,11 @@ mod tests {
         assert_eq!((accuracy.day().count(), accuracy.week().count()), (MINUTES_MAX, HOURS_MAX));
         assert_eq!(accuracy.poll_timeout(), Moment::from_secs(10 * 86_400));
         assert!((accuracy.day().last().unwrap().share() - 0.9).abs() < 1e-9);
+        (0..25).for_each(|_| accuracy.note_wait(Moment::from_secs(10 * 86_400), MINUTE));
+        assert_eq!(accuracy.pictures_a_day(), Some(2.5));
+        let mut young = Accuracy::default();
+        young.note(sample(0, 10));
+        assert_eq!(young.pictures_a_day(), None);
     }
 
     #[test]

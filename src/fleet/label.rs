@@ -1,5 +1,7 @@
 //! A label: what should be on its glass, what is known to be there, and what is under way.
 
+use std::sync::Arc;
+
 use gondola_protocol::message::{Action, Lane, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
 
@@ -28,7 +30,7 @@ pub struct Content {
     /// Hash of everything that decides the pixels.
     pub key: RenderKey,
     /// The products and prices in it.
-    pub shown: Vec<Shown>,
+    pub shown: Arc<[Shown]>,
 }
 
 /// When it was last found what a picture says, and how long that holds while the catalog stays as it is.
@@ -58,7 +60,7 @@ pub struct Desired {
     /// Digest of its planes, once they have been made.
     pub digest: Option<Digest>,
     /// The template that draws it.
-    pub template: String,
+    pub template: Arc<str>,
     /// Since when it is wanted.
     pub since: Moment,
     /// How urgent it is.
@@ -227,13 +229,13 @@ pub struct Label {
     /// The picture that it has proven to show.
     pub reported: Option<Reported>,
     /// A picture that it may show without having proven it.
-    pub unproven: Option<Unproven>,
+    pub unproven: Option<Box<Unproven>>,
     /// The picture that it should show from an instant on.
     pub upcoming: Option<Box<Upcoming>>,
     /// The picture that it keeps for later, by its own word.
     pub kept: Option<Box<Kept>>,
     /// The transfer in progress.
-    pub under_way: Option<UnderWay>,
+    pub under_way: Option<Box<UnderWay>>,
     /// The last thing that it was told to do.
     pub command: Option<Box<Command>>,
     /// Why it is left alone.
@@ -335,12 +337,12 @@ impl Label {
             // As long as there are too many, `possible` says so.
             unproven.earlier.truncate(EARLIER_MAX + 1);
         }
-        self.unproven = Some(unproven);
+        self.unproven = Some(Box::new(unproven));
     }
 
     /// What pictures say that a label may show beside the one that it has proven; none where that could be anything.
     pub(crate) fn possible(&self) -> Option<impl Iterator<Item = &Content>> {
-        let unproven = self.unproven.as_ref();
+        let unproven = self.unproven.as_deref();
         if unproven.is_some_and(|unproven| unproven.earlier.len() > EARLIER_MAX) {
             return None;
         }
@@ -352,7 +354,7 @@ impl Label {
     /// The transfer in progress, if its picture is to be shown at once.
     #[must_use]
     pub fn transfer(&self) -> Option<&UnderWay> {
-        self.under_way.as_ref().filter(|under_way| under_way.activate_at.is_none())
+        self.under_way.as_deref().filter(|under_way| under_way.activate_at.is_none())
     }
 
     /// Whether the last proof is of the desired picture.
@@ -399,7 +401,7 @@ impl Label {
         let desired = self.desired.as_ref().and_then(|desired| desired.digest);
         let reported = self.reported.as_ref().map(|reported| reported.digest);
         let unproven = self.unproven.as_ref().map(|unproven| unproven.digest);
-        let sent = self.under_way.as_ref().and_then(UnderWay::digest);
+        let sent = self.under_way.as_deref().and_then(UnderWay::digest);
         let upcoming = self.upcoming.as_ref().and_then(|upcoming| upcoming.desired.digest);
         [desired, reported, unproven, sent, upcoming].into_iter().flatten()
     }

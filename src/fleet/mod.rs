@@ -2,13 +2,14 @@
 
 pub mod accuracy;
 pub mod ahead;
+pub mod battery;
 pub mod choice;
 pub mod health;
 mod hearing;
 pub mod label;
 pub mod station;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gondola_drivers::Telemetry;
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId};
@@ -52,7 +53,7 @@ pub struct SeenLabel {
 pub struct Fleet {
     /// Boxed: a map of labels side by side is half empty, and slow to search.
     labels: BTreeMap<LabelId, Box<Label>>,
-    labels_by_sku: BTreeMap<Sku, BTreeSet<LabelId>>,
+    labels_by_sku: BTreeMap<Sku, Vec<LabelId>>,
     stations: BTreeMap<StationId, Station>,
     seen: BTreeMap<LabelId, SeenLabel>,
 }
@@ -128,6 +129,12 @@ impl Fleet {
         self.seen.iter().map(|(label, seen)| (*label, seen))
     }
 
+    /// An unregistered label that was heard.
+    #[must_use]
+    pub fn seen_label(&self, id: LabelId) -> Option<&SeenLabel> {
+        self.seen.get(&id)
+    }
+
     pub(crate) fn add_station(&mut self, id: StationId) {
         self.stations.insert(id.clone(), Station::new(id));
     }
@@ -152,14 +159,19 @@ impl Fleet {
         let Some(label) = self.labels.get_mut(&id) else { return };
         for sku in label.binding.iter().flat_map(|old| &old.skus) {
             if let Some(labels) = self.labels_by_sku.get_mut(sku) {
-                labels.remove(&id);
+                labels.retain(|label| *label != id);
                 if labels.is_empty() {
                     self.labels_by_sku.remove(sku);
                 }
             }
         }
         for sku in binding.iter().flat_map(|new| &new.skus) {
-            self.labels_by_sku.entry(sku.clone()).or_default().insert(id);
+            let labels = self.labels_by_sku.entry(sku.clone()).or_default();
+            if let Err(place) = labels.binary_search(&id) {
+                // As a rule it is the only one.
+                labels.reserve_exact(1);
+                labels.insert(place, id);
+            }
         }
         label.binding = binding;
         label.forget_looks();

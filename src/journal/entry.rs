@@ -4,6 +4,7 @@ use std::fmt;
 
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::accounts;
 use crate::catalog::approvals::Verdict;
@@ -223,11 +224,11 @@ mod micros {
 #[serde(deny_unknown_fields, default)]
 pub struct Position {
     /// Aisle.
-    pub aisle: String,
+    pub aisle: SmolStr,
     /// Shelf within the aisle.
-    pub shelf: String,
+    pub shelf: SmolStr,
     /// Slot on the shelf.
-    pub slot: String,
+    pub slot: SmolStr,
 }
 
 /// A product's price as a picture showed it.
@@ -242,5 +243,5 @@ pub struct Shown {
     /// Its revision.
     pub promotion_revision: Option<u64>,
     /// The price for everyone; none when the picture showed no price.
-    pub price: Option<String>,
+    pub price: Option<SmolStr>,
 }

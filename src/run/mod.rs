@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod pictures;
 pub mod publications;
 pub mod random;
+pub(crate) mod recovery;
 pub mod reload;
 pub mod stations;
 pub mod store;
@@ -34,17 +35,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
 use crate::config::{Broker, Config, FeedConfig, StoreConfig, WebConfig};
+use crate::controller::StoreSettings;
 use crate::controller::message::Delivery;
-use crate::controller::{Controller, StoreSettings};
-use crate::journal::{Journal, JournalError, JournalOptions, Keeper, Opened, Recalled};
+use crate::journal::{JournalError, JournalOptions, Keeper, Opened};
 use crate::render::RenderError;
-use crate::storage::{DataDir, LockError, Pictures, Tree, View, ViewError, ViewWriter};
+use crate::storage::{DataDir, LockError, ViewError};
 use crate::template::Templates;
 use crate::template::view::StoreView;
-
 use crate::web::{self, StoreInfo, Way, Web};
 use accounts::{AccountsError, AccountsHandle, OneTime};
 use clock::Clock;
@@ -52,6 +51,7 @@ use feed::{Feed, Subscriber};
 use mqtt::BrokerOptions;
 use outbox::Outbox;
 use pictures::Studio;
+use recovery::{Recovered, Recovery};
 use reload::{ReloadOrder, Reloads};
 use stations::{Entrance, StationError};
 use store::{Inbox, News, Store, StoreHandle, StoreParts};
@@ -221,7 +221,8 @@ pub struct System {
     shutdown: CancellationToken,
     failed: CancellationToken,
     data_dir: DataDir,
-    journal: JournalOptions,
+    /// How long pictures are kept that no label needs any more.
+    pictures_kept: Duration,
     entrance: Entrance,
 }
 
@@ -260,7 +261,7 @@ impl System {
             shutdown: CancellationToken::new(),
             failed,
             data_dir,
-            journal: journal_options(config)?,
+            pictures_kept: config.journal.pictures_kept(),
             entrance: Entrance::default(),
         };
         let options = broker_options(config, broker, clock)?;
@@ -268,11 +269,13 @@ impl System {
         let outbox = Arc::new(Outbox::default());
         let (safe, acknowledgements) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
         let mut subscribers = Vec::new();
-        for store in &config.store {
+        let recovery = Recovery { templates: system.templates.current(), clock, journal: journal_options(config)? };
+        let recovered = recovery.of_all(&config.store, &system.data_dir).await?;
+        for (store, recovered) in config.store.iter().zip(recovered) {
             let (orders, ordered) = mpsc::channel(reload::ORDERS_MAX);
             let feed =
                 FeedEnds { acknowledgements: safe.clone(), reloads: orders.clone(), outbox: Arc::clone(&outbox) };
-            let handle = system.start_store(store, clock, studio.clone(), feed).await?;
+            let handle = system.start_store(store, recovered, clock, studio.clone(), feed).await?;
             subscribers.push(Subscriber { store: handle.clone(), reloads: orders });
             let shutdown = system.shutdown.clone();
             if let Some(reload) = &store.reload {
@@ -301,17 +304,13 @@ impl System {
     async fn start_store(
         &mut self,
         config: &StoreConfig,
+        recovered: Recovered,
         clock: Clock,
         studio: Studio,
         feed: FeedEnds,
     ) -> Result<StoreHandle, StartError> {
         let id = &config.id;
-        let inbox = Inbox::default();
-        let dir = self.data_dir.store_dir(id);
-        let templates = self.templates.watch();
-        let current = Arc::clone(&templates.borrow());
-        let Recovered { mut controller, view, pictures, journal } =
-            self.recover(config, &dir, &current, clock, &inbox)?;
+        let Recovered { mut controller, view, pictures, journal, inbox } = recovered;
         let Opened { journal, torn, unusable, head, until } = journal;
         if let Some(torn) = torn {
             tracing::warn!(store = %id, "the journal ended inside a line, as after a power cut: {torn}");
@@ -329,12 +328,13 @@ impl System {
             journal,
             view,
             pictures,
+            pictures_kept: self.pictures_kept,
             studio,
             stations,
             acknowledgements,
             reloads,
             outbox,
-            templates,
+            templates: self.templates.watch(),
         };
         let (store, handle) = Store::new(controller, parts, inbox);
         self.stores.push(handle.clone());
@@ -346,44 +346,6 @@ impl System {
             }
         });
         Ok(handle)
-    }
-
-    /// Brings a store's state back: from the view what other systems can tell again, then from the journal what only
-    /// it knows. A view that goes further than the journal, as after a restored backup, is made anew.
-    fn recover(
-        &self,
-        config: &StoreConfig,
-        dir: &Path,
-        templates: &Arc<Templates>,
-        clock: Clock,
-        inbox: &Inbox,
-    ) -> Result<Recovered, StartError> {
-        let id = &config.id;
-        let journal_failed = |source| StartError::Journal { store: id.clone(), source };
-        let refused = |source| StartError::View { store: id.clone(), source };
-        let settings = store_settings(config)?;
-        let empty = || Controller::new(settings.clone(), Arc::clone(templates), clock.now());
-        let (mut view, opened) = View::open(dir).map_err(refused)?;
-        let mut controller = empty();
-        restore_all(&view, id, controller.catalog_mut()).map_err(refused)?;
-        let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
-        let news = journal_news(inbox.news.clone());
-        let journal = Journal::open(dir, id, self.journal.clone(), replay, news).map_err(journal_failed)?;
-        if opened.journal_sequence.is_some_and(|sequence| sequence > journal.head.sequence) {
-            (view, _) = view.replace("it goes further than the journal").map_err(refused)?;
-            controller = empty();
-            let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
-            journal.journal.reader().recall(replay).map_err(journal_failed)?;
-        }
-        let pictures = Arc::new(Pictures::new(&view).map_err(refused)?);
-        let news = inbox.news.clone();
-        let stored = move |number| {
-            // The store has ended.
-            let _ = news.blocking_send(News::Stored(number));
-        };
-        let view = ViewWriter::spawn(view, Arc::clone(&pictures), stored)
-            .map_err(|source| StartError::Thread { what: "the view", source })?;
-        Ok(Recovered { controller, view, pictures, journal })
     }
 
     async fn start_stations(
@@ -433,46 +395,7 @@ impl System {
 
 fn journal_options(config: &Config) -> Result<JournalOptions, StartError> {
     let keeper = Keeper::start().map_err(|source| StartError::Thread { what: "the journals' keeper", source })?;
-    let kept = Duration::from_hours(24 * u64::from(config.journal.kept_days));
-    Ok(JournalOptions { kept, keeper: Some(keeper), ..JournalOptions::default() })
-}
-
-/// A store's state as an earlier run left it, and what keeps it.
-struct Recovered {
-    controller: Controller,
-    view: ViewWriter,
-    pictures: Arc<Pictures>,
-    journal: Opened,
-}
-
-fn restore_all(view: &View, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
-    let trees = [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta];
-    trees.into_iter().try_for_each(|tree| restore(view, tree, store, catalog))
-}
-
-/// Reads the view's values of one kind back. One that cannot be read is told of and left out.
-fn restore(view: &View, tree: Tree, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
-    for stored in view.load(tree) {
-        let (key, value) = stored?;
-        if let Err(error) = catalog.restore(tree, &key, &value) {
-            let key = String::from_utf8_lossy(&key).into_owned();
-            tracing::warn!(%store, %error, key, "a row of the view cannot be read; its source must send it again");
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn journal_news(
-    news: mpsc::Sender<News>,
-) -> impl FnMut(Result<crate::journal::Synced, JournalError>) + Send + 'static {
-    move |synced| {
-        let told = match synced {
-            Ok(synced) => News::Synced(synced),
-            Err(error) => News::JournalFailed(error),
-        };
-        // The store has ended.
-        let _ = news.blocking_send(told);
-    }
+    Ok(JournalOptions { kept: config.journal.kept(), keeper: Some(keeper), ..JournalOptions::default() })
 }
 
 /// What the core needs to know of a store.

@@ -87,7 +87,7 @@ mod tests {
             revision: Some(7),
             promotion_id: Some("P-88".parse().unwrap()),
             promotion_revision: Some(3),
-            price: Some("49.90".to_owned()),
+            price: Some("49.90".into()),
             labels: 2,
             confirmed: 2,
             unreachable: 0,

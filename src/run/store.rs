@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gondola_drivers::encode::{self, Packed};
 use gondola_drivers::head::{Ahead, HeadEvent, Picture};
@@ -234,6 +235,8 @@ pub struct StoreParts {
     pub view: ViewWriter,
     /// Pictures by digest.
     pub pictures: Arc<Pictures>,
+    /// How long a picture is kept that no label needs any more.
+    pub pictures_kept: Duration,
     /// The render threads.
     pub studio: Studio,
     /// The base stations.
@@ -529,7 +532,8 @@ impl Store {
 
     fn keep_pictures(&self, wanted: BTreeSet<Digest>) {
         let pictures = Arc::clone(&self.parts.pictures);
-        tokio::task::spawn_blocking(move || match pictures.retain(&wanted) {
+        let (now, kept_for) = (self.parts.clock.now(), self.parts.pictures_kept);
+        tokio::task::spawn_blocking(move || match pictures.retain(&wanted, now, kept_for) {
             Ok(dropped) => tracing::debug!(dropped, "pictures that no label needs are dropped"),
             Err(error) => tracing::warn!(%error, "pictures that no label needs stay on disk"),
         });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gondola_protocol::Moment;
-use gondola_simulator::Dice;
+use gondola_simulator::{Bursts, Dice, RadioOptions};
 use serde::Serialize;
 
 /// How much goes wrong.
@@ -58,9 +58,45 @@ pub struct Drawn {
     pub broker_faults: u64,
     /// Times that the controller dies in an hour.
     pub crashes: u64,
+    /// Whether labels hang and base stations stand on the floor plan.
+    pub floor: bool,
+    /// Mean seconds between two bursts of interference at a label; 0 for none.
+    pub burst_every_s: u64,
+    /// Mean length of one, in milliseconds.
+    pub burst_ms: u64,
+    /// Frames that are lost in one, of 1,000.
+    pub burst_loss_per_mille: u64,
+    /// Whether labels that call at the same time are not heard.
+    pub collisions: bool,
+    /// Share of the time in which a base station may send, in percent.
+    pub duty_percent: u64,
+    /// Whether labels have room for fewer pictures and encodings than they could.
+    pub small_memories: bool,
 }
 
 impl Drawn {
+    /// Nothing goes wrong.
+    const CALM: Self = Self {
+        wake_s: 20,
+        loss_per_mille: 0,
+        transfers_max: super::shop::TRANSFERS_MAX,
+        sync_ms: 0,
+        repeated_per_mille: 0,
+        late_per_mille: 0,
+        missing_per_mille: 0,
+        label_faults_per_mille: 0,
+        station_faults: 0,
+        broker_faults: 0,
+        crashes: 0,
+        floor: false,
+        burst_every_s: 0,
+        burst_ms: 0,
+        burst_loss_per_mille: 0,
+        collisions: false,
+        duty_percent: 100,
+        small_memories: false,
+    };
+
     /// Draws options.
     #[must_use]
     pub fn of(seed: u64, level: FaultLevel) -> Self {
@@ -68,19 +104,7 @@ impl Drawn {
         let mut up_to = |max: u64| dice.below(max + 1);
         let wakes = [5, 10, 20, 40];
         match level {
-            FaultLevel::None => Self {
-                wake_s: 20,
-                loss_per_mille: 0,
-                transfers_max: super::shop::TRANSFERS_MAX,
-                sync_ms: 0,
-                repeated_per_mille: 0,
-                late_per_mille: 0,
-                missing_per_mille: 0,
-                label_faults_per_mille: 0,
-                station_faults: 0,
-                broker_faults: 0,
-                crashes: 0,
-            },
+            FaultLevel::None => Self::CALM,
             FaultLevel::Mild => Self {
                 wake_s: 20,
                 loss_per_mille: 10 + up_to(40),
@@ -92,7 +116,12 @@ impl Drawn {
                 label_faults_per_mille: 10,
                 station_faults: up_to(1),
                 broker_faults: up_to(1),
-                crashes: 0,
+                floor: true,
+                burst_every_s: 30,
+                burst_ms: 200,
+                burst_loss_per_mille: 500,
+                collisions: true,
+                ..Self::CALM
             },
             FaultLevel::Harsh => Self {
                 wake_s: wakes[usize::try_from(up_to(3)).unwrap_or(0)],
@@ -106,6 +135,13 @@ impl Drawn {
                 station_faults: up_to(6),
                 broker_faults: up_to(4),
                 crashes: up_to(4),
+                floor: up_to(1) == 1,
+                burst_every_s: up_to(60),
+                burst_ms: 10 + up_to(5_000),
+                burst_loss_per_mille: up_to(1_000),
+                collisions: up_to(1) == 1,
+                duty_percent: 10 + up_to(90),
+                small_memories: up_to(1) == 1,
             },
         }
     }
@@ -114,6 +150,22 @@ impl Drawn {
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.loss_per_mille as f64 / 1_000.0
+    }
+
+    /// The rest of what radio messages go through.
+    #[must_use]
+    pub fn radio(&self) -> RadioOptions {
+        let bursts = Bursts {
+            every: Duration::from_secs(self.burst_every_s),
+            length: Duration::from_millis(self.burst_ms),
+            loss: self.burst_loss_per_mille as f64 / 1_000.0,
+        };
+        RadioOptions {
+            floor: self.floor,
+            bursts: (self.burst_every_s > 0).then_some(bursts),
+            collisions: self.collisions,
+            duty_cycle: self.duty_percent as f64 / 100.0,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_drivers::head::{Ahead, Head, HeadEvent, HeadOptions, Picture};
+use gondola_protocol::auth::StationKey;
 use gondola_protocol::message::{Action, Lane};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
 use gondola_simulator::world::{Observation, World, WorldOptions};
@@ -65,6 +66,8 @@ pub struct HarnessOptions {
     pub sync_delay: Duration,
     /// A bug that a test plants, to see that it is found.
     pub planted: Option<Planted>,
+    /// The key of every base station; none for none.
+    pub key: Option<StationKey>,
 }
 
 /// What outlives a crash.
@@ -133,7 +136,7 @@ impl Harness {
             disk: Disk::default(),
             bug: Bug::default(),
             controller,
-            heads: stations.iter().map(head).collect(),
+            heads: stations.iter().map(|station| head(station, options.key)).collect(),
             sessions: 0,
             reconnects: BTreeMap::new(),
             world: World::new(world, start),
@@ -163,7 +166,7 @@ impl Harness {
             self.world.disconnect(self.now, station);
             self.reconnects.insert(station.clone(), self.now + RECONNECT_WAIT);
         }
-        self.heads = stations.iter().map(head).collect();
+        self.heads = stations.iter().map(|station| head(station, self.options.key)).collect();
         self.disk.unsynced.clear();
         self.pictures.clear();
         (self.appended, self.stored) = (0, 0);
@@ -488,6 +491,6 @@ impl Harness {
     }
 }
 
-fn head(id: &StationId) -> (StationId, Head) {
-    (id.clone(), Head::new(id.clone(), HeadOptions::default()))
+fn head(id: &StationId, key: Option<StationKey>) -> (StationId, Head) {
+    (id.clone(), Head::new(id.clone(), HeadOptions { key, ..HeadOptions::default() }))
 }

@@ -161,7 +161,7 @@ impl Merchandise {
     /// What everybody pays for a product at `now`.
     #[must_use]
     pub fn price(&self, number: usize, now: Moment) -> Option<String> {
-        self.truth.shown(&sku(number), now).price
+        self.truth.shown(&sku(number), now).price.map(Into::into)
     }
 
     /// What a label with this product must show at `now`; none where no template can be filled with it.

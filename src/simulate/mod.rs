@@ -8,6 +8,7 @@ pub mod merchandise;
 pub mod plot;
 pub mod publisher;
 pub mod report;
+pub mod scenario;
 pub mod shop;
 pub mod simulation;
 pub mod wave;

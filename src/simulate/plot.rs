@@ -1,6 +1,10 @@
-//! How a change reaches the shelf, as a picture: the share of glasses that show it, over time.
+//! How changes reach the shelf, as pictures: the share of glasses that show one, and whatever else is told over time.
+
+mod over_time;
 
 use std::fmt::Write as _;
+
+pub use over_time::{Band, Curve, OverTime, Remark, over_time};
 
 /// Width and height of the picture, and of the margin that the axes' words have.
 const SIZE: (f64, f64) = (720.0, 360.0);

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use gondola_protocol::auth::StationKey;
+use gondola_protocol::message::Encoding;
 use gondola_protocol::{Edition, LabelId, Moment, Panel, StationId};
 use gondola_simulator::checkers::{Claim, Fact};
-use gondola_simulator::{LabelOptions, Observation, StationOptions, WorldOptions};
+use gondola_simulator::{Dice, LabelMemory, LabelOptions, Observation, RadioOptions, StationOptions, WorldOptions};
 
 use super::harness::{Event, Harness, HarnessOptions};
 use super::merchandise::{Merchandise, sku};
@@ -48,13 +50,22 @@ pub struct ShopOptions {
     pub wake: Duration,
     /// Share of radio messages, blocks and frames that are lost.
     pub loss: f64,
+    /// What else becomes of radio messages.
+    pub radio: RadioOptions,
     /// Pictures that a base station holds at once: see [`TRANSFERS_MAX`].
     pub transfers_max: u16,
+    /// Whether labels have room for fewer pictures and encodings than they could, each for others.
+    pub small_memories: bool,
+    /// When it opens.
+    pub start: Moment,
+    /// The key of every base station, and of the controller; none for none.
+    pub key: Option<StationKey>,
 }
 
 impl ShopOptions {
     fn station(&self, number: usize) -> StationOptions {
-        StationOptions { id: station(number), transfers_max: self.transfers_max, ..StationOptions::default() }
+        let (transfers_max, key) = (self.transfers_max, self.key);
+        StationOptions { id: station(number), transfers_max, key, ..StationOptions::default() }
     }
 }
 
@@ -99,29 +110,32 @@ impl Shop {
     /// The fonts do not open.
     pub fn open(options: ShopOptions, harness: HarnessOptions, opening: Opening) -> Result<Self, RenderError> {
         let (settings, sync_delay) = (settings(options.base_stations), harness.sync_delay);
-        let mut merchandise = Merchandise::new(&settings, options.labels)?;
-        let catalog = merchandise.publish_all(START);
+        let harness = HarnessOptions { key: options.key, ..harness };
+        let (start, mut merchandise) = (options.start, Merchandise::new(&settings, options.labels)?);
+        let catalog = merchandise.publish_all(start);
         let label = |number| LabelOptions {
             label: label(number),
             panel: panel(number),
             wake: options.wake,
             station: None,
-            shows: if opening == Opening::InOrder { merchandise.picture(number, panel(number), START) } else { None },
+            shows: if opening == Opening::InOrder { merchandise.picture(number, panel(number), start) } else { None },
             refresh: None,
+            memory: if options.small_memories { memory(options.seed, number) } else { LabelMemory::default() },
         };
         let world = WorldOptions {
             seed: options.seed,
             loss: options.loss,
+            radio: options.radio,
             stations: (0..options.base_stations).map(|number| options.station(number)).collect(),
             labels: (0..options.labels).map(label).collect(),
         };
-        let harness = Harness::with(harness, settings, world, START)?;
+        let harness = Harness::with(harness, settings, world, start)?;
         let mut shop = Self {
             harness,
             merchandise,
             bound: vec![None; options.labels],
             labels_of: vec![BTreeSet::new(); options.labels],
-            touched_at: vec![START; options.labels],
+            touched_at: vec![start; options.labels],
             options,
             due: BTreeMap::new(),
             glass_at: BTreeMap::new(),
@@ -138,7 +152,8 @@ impl Shop {
     /// From now on what happens is told to [`Shop::take_facts`].
     pub fn tell_facts(&mut self) {
         let hung = self.harness.world().labels();
-        let hung = hung.map(|state| (START, Fact::Hung { label: state.label, digest: state.digest }));
+        let start = self.options.start;
+        let hung = hung.map(|state| (start, Fact::Hung { label: state.label, digest: state.digest }));
         self.facts = Some(hung.collect());
     }
 
@@ -334,7 +349,7 @@ impl Shop {
         }
         let Some(product) = product(&confirmation.sku) else { return };
         let is_news = confirmation.revision == self.merchandise.revision(product)
-            && confirmation.price == self.merchandise.price(product, at);
+            && confirmation.price.as_deref() == self.merchandise.price(product, at).as_deref();
         if !is_news || self.touched_at[product] + self.sync_delay >= at {
             return;
         }
@@ -350,6 +365,20 @@ impl Shop {
     }
 }
 
+/// What a label has room for, drawn: any number of pictures, and beside plain and deflated ones any encodings.
+fn memory(seed: u64, number: usize) -> LabelMemory {
+    let mut dice = Dice::of(seed, *b"memory  ", label(number).0);
+    let all = LabelMemory::default();
+    let mut small = LabelMemory { pictures: u8::try_from(dice.below(8)).unwrap_or(0), ..all };
+    for encoding in Encoding::ALL {
+        let is_plain = matches!(encoding, Encoding::Raw | Encoding::Deflate);
+        if !is_plain && dice.below(2) == 0 {
+            small.encodings &= !encoding.bit();
+        }
+    }
+    small
+}
+
 /// A label's address by its number.
 #[must_use]
 pub const fn label(number: usize) -> LabelId {
@@ -363,7 +392,7 @@ pub fn number(label: LabelId) -> Option<usize> {
 }
 
 /// A product's number by its name.
-fn product(sku: &Sku) -> Option<usize> {
+pub(super) fn product(sku: &Sku) -> Option<usize> {
     sku.as_str().strip_prefix('P')?.parse().ok()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gondola_protocol::message::Credits;
-use gondola_protocol::{LabelId, Moment};
+use gondola_protocol::{LabelId, Moment, StationId};
 use gondola_simulator::checkers::{Checkers, Fact, Violation};
 use gondola_simulator::{Counters, Dice, Fault};
 
@@ -98,6 +98,8 @@ struct Simulation {
     crashes: u64,
     looked_at: Moment,
     credits_max: u64,
+    /// Labels at the base station that has most.
+    per_station: u64,
 }
 
 /// Runs a store.
@@ -123,9 +125,13 @@ impl Simulation {
             base_stations,
             wake: Duration::from_secs(drawn.wake_s),
             loss: drawn.loss(),
+            radio: drawn.radio(),
             transfers_max: drawn.transfers_max,
+            small_memories: drawn.small_memories,
+            start: START,
+            key: None,
         };
-        let harness = HarnessOptions { sync_delay: Duration::from_millis(drawn.sync_ms), planted };
+        let harness = HarnessOptions { sync_delay: Duration::from_millis(drawn.sync_ms), planted, key: None };
         let mut shop = Shop::open(shop, harness, Opening::InOrder)?;
         if planted == Some(Planted::SendsOldPictures) {
             shop.harness.world_mut().ignore_editions();
@@ -136,6 +142,11 @@ impl Simulation {
         let start = shop.harness.now();
         let safety = span.saturating_sub(RECOVERY_MAX + QUIET).max(span / 4);
         let agenda = Agenda::draw(&mut dice, &drawn, start, safety, (labels, base_stations));
+        let mut at_stations: BTreeMap<StationId, u64> = BTreeMap::new();
+        for state in shop.harness.world().labels() {
+            *at_stations.entry(state.station).or_default() += 1;
+        }
+        let per_station = at_stations.into_values().max().unwrap_or(0);
         let credits_max = u64::from(drawn.transfers_max) * base_stations as u64;
         Ok(Self {
             options,
@@ -150,6 +161,7 @@ impl Simulation {
             crashes: 0,
             looked_at: start,
             credits_max,
+            per_station,
         })
     }
 
@@ -376,9 +388,8 @@ impl Simulation {
         let counters = world.counters();
         let (labels, sessions) = (self.options.labels as u64, counters.sessions);
         let hours = now.since(START).as_secs() / 3_600 + 1;
-        let per_station = labels.div_ceil(self.options.base_stations as u64);
         let check_ins_max = labels * CHECK_INS_PER_HOUR * hours
-            + per_station * sessions
+            + self.per_station * sessions
             + CHECK_INS_PER_TRANSFER * counters.transfers
             + labels;
         let mut levels = vec![
@@ -405,6 +416,7 @@ impl Simulation {
         }
         let now = self.now();
         self.shop.harness.world_mut().set_loss(now, 0.0);
+        self.shop.harness.world_mut().set_bursts(now, None);
         (self.drawn.missing_per_mille, self.drawn.late_per_mille, self.drawn.repeated_per_mille) = (0, 0, 0);
         self.broker_back = self.now();
         let stations = if self.options.faults == FaultLevel::None { 0 } else { self.options.base_stations };

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use gondola_protocol::{Digest, Panel, Planes};
+use gondola_protocol::{Digest, Moment, Panel, Planes};
 
 use super::view::{View, ViewError};
 
@@ -22,9 +23,35 @@ const CACHE_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Pictures {
     /// None while the view is opened anew after a failure.
-    tree: Mutex<Option<sled::Tree>>,
+    trees: Mutex<Option<Trees>>,
     cache: Mutex<Cache>,
     young: Mutex<Young>,
+}
+
+/// What is on disk.
+#[derive(Debug, Clone)]
+struct Trees {
+    pictures: sled::Tree,
+    /// Pictures that no label needs and that are kept all the same: since when, in microseconds since the Unix epoch.
+    unwanted: sled::Tree,
+}
+
+impl Trees {
+    fn of(view: &View) -> Result<Self, ViewError> {
+        Ok(Self { pictures: view.picture_tree()?, unwanted: view.unwanted_tree()? })
+    }
+
+    /// Whether a picture that nobody wants has been kept for so long. It is noted when that is first asked.
+    fn is_outdated(&self, key: &[u8], now: Moment, kept_for: Duration) -> Result<bool, ViewError> {
+        if kept_for.is_zero() {
+            return Ok(true);
+        }
+        let since = self.unwanted.get(key)?.and_then(|since| Some(u64::from_be_bytes(since.as_ref().try_into().ok()?)));
+        if since.is_none() {
+            self.unwanted.insert(key, &now.as_micros().to_be_bytes())?;
+        }
+        Ok(since.is_some_and(|since| now.since(Moment::from_micros(since)) >= kept_for))
+    }
 }
 
 /// Pictures that were put since the last clearing, and between the two before: nobody may know of them yet.
@@ -40,8 +67,8 @@ impl Pictures {
     /// # Errors
     /// The database's.
     pub fn new(view: &View) -> Result<Self, ViewError> {
-        let tree = Mutex::new(Some(view.picture_tree()?));
-        Ok(Self { tree, cache: Mutex::default(), young: Mutex::default() })
+        let trees = Mutex::new(Some(Trees::of(view)?));
+        Ok(Self { trees, cache: Mutex::default(), young: Mutex::default() })
     }
 
     /// Lets go of a database that failed, so that it can be opened anew.
@@ -51,18 +78,18 @@ impl Pictures {
 
     /// Goes on in a database that was opened anew.
     pub(super) fn resume(&self, view: &View) -> Result<(), ViewError> {
-        let tree = view.picture_tree()?;
-        *self.held() = Some(tree);
+        let trees = Trees::of(view)?;
+        *self.held() = Some(trees);
         Ok(())
     }
 
-    fn tree(&self) -> Result<sled::Tree, ViewError> {
+    fn trees(&self) -> Result<Trees, ViewError> {
         self.held().clone().ok_or(ViewError::Away)
     }
 
     /// Never held while the database works.
-    fn held(&self) -> MutexGuard<'_, Option<sled::Tree>> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<Trees>> {
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a picture. It is on disk with the view's next flush, or half a second later.
@@ -72,9 +99,9 @@ impl Pictures {
     pub fn put(&self, planes: &Planes) -> Result<Digest, ViewError> {
         let digest = planes.digest();
         self.young().since_last.insert(digest);
-        let tree = self.tree()?;
-        if !tree.contains_key(digest.0)? {
-            tree.insert(digest.0, pack(planes))?;
+        let Trees { pictures, .. } = self.trees()?;
+        if !pictures.contains_key(digest.0)? {
+            pictures.insert(digest.0, pack(planes))?;
         }
         self.cache().insert(digest, planes.clone());
         Ok(digest)
@@ -86,7 +113,7 @@ impl Pictures {
         if let Some(planes) = self.cache().pictures.get(digest) {
             return Some(planes.clone());
         }
-        let value = self.tree().and_then(|tree| Ok(tree.get(digest.0)?));
+        let value = self.trees().and_then(|trees| Ok(trees.pictures.get(digest.0)?));
         let value = value.inspect_err(|e| tracing::warn!(%digest, "could not read a picture: {e}"));
         let value = value.ok()??;
         let Some(planes) = unpack(&value).filter(|planes| planes.digest() == *digest) else {
@@ -98,23 +125,27 @@ impl Pictures {
         Some(planes)
     }
 
-    /// Drops every picture but these and those put since the clearing before the last, and says how many.
-    /// A picture is put before anybody can want it by its digest, so a young one is never dropped.
+    /// Drops every picture but these, those put since the clearing before the last, and those that were wanted less
+    /// than `kept_for` ago; and says how many. A picture is put before anybody can want it by its digest, so a young one
+    /// is never dropped.
     ///
     /// # Errors
     /// The database's.
-    pub fn retain(&self, wanted: &BTreeSet<Digest>) -> Result<usize, ViewError> {
+    pub fn retain(&self, wanted: &BTreeSet<Digest>, now: Moment, kept_for: Duration) -> Result<usize, ViewError> {
         self.cache().retain(wanted);
         {
             let mut young = self.young();
             young.before = std::mem::take(&mut young.since_last);
         }
-        let (tree, mut dropped) = (self.tree()?, 0);
-        for key in tree.iter().keys() {
+        let (trees, mut dropped) = (self.trees()?, 0);
+        for key in trees.pictures.iter().keys() {
             let key = key?;
             let digest = <[u8; 16]>::try_from(key.as_ref()).map(Digest);
-            if !digest.is_ok_and(|digest| wanted.contains(&digest) || self.young().contains(&digest)) {
-                tree.remove(&key)?;
+            if digest.is_ok_and(|digest| wanted.contains(&digest) || self.young().contains(&digest)) {
+                trees.unwanted.remove(&key)?;
+            } else if trees.is_outdated(&key, now, kept_for)? {
+                trees.pictures.remove(&key)?;
+                trees.unwanted.remove(&key)?;
                 dropped += 1;
             }
         }
@@ -122,7 +153,7 @@ impl Pictures {
     }
 
     fn drop_damaged(&self, digest: &Digest) {
-        if let Err(error) = self.tree().and_then(|tree| Ok(tree.remove(digest.0)?)) {
+        if let Err(error) = self.trees().and_then(|trees| Ok(trees.pictures.remove(digest.0)?)) {
             tracing::warn!(%digest, "could not drop a damaged picture: {error}");
         }
     }
@@ -222,13 +253,31 @@ mod tests {
         let digests: Vec<Digest> = (0..4).map(|number| kept.put(&picture(number)).unwrap()).collect();
         assert_eq!(kept.put(&picture(0)).unwrap(), digests[0]);
         let wanted = digests[..2].iter().copied().collect();
-        assert_eq!(kept.retain(&wanted).unwrap(), 0, "young pictures stay");
-        assert_eq!(kept.retain(&wanted).unwrap(), 2);
+        let retain = || kept.retain(&wanted, Moment::ZERO, Duration::ZERO).unwrap();
+        assert_eq!((retain(), retain()), (0, 2), "young pictures stay");
         let found = |kept: Pictures| digests.iter().map(|digest| kept.get(digest)).collect::<Vec<_>>();
         let expected = [Some(picture(0)), Some(picture(1)), None, None];
         assert_eq!(found(kept), expected);
         // From the disk alone.
         assert_eq!(found(pictures(&dir)), expected);
+    }
+
+    #[test]
+    fn a_picture_is_kept_for_as_long_as_proofs_of_it_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = pictures(&dir);
+        let digest = kept.put(&picture(0)).unwrap();
+        let retain = |pictures: &Pictures, wanted: &[Digest], hour: u64| {
+            let wanted = wanted.iter().copied().collect();
+            pictures.retain(&wanted, Moment::from_secs(hour * 3_600), Duration::from_hours(10)).unwrap()
+        };
+        assert_eq!([0, 1, 9].map(|hour| retain(&kept, &[], hour)), [0, 0, 0]);
+        // Somebody wanted it again, and the time begins anew. A restart changes nothing.
+        assert_eq!([retain(&kept, &[digest], 11), retain(&kept, &[], 12)], [0, 0]);
+        drop(kept);
+        let kept = pictures(&dir);
+        assert_eq!((retain(&kept, &[], 21), kept.get(&digest)), (0, Some(picture(0))));
+        assert_eq!((retain(&kept, &[], 22), kept.get(&digest)), (1, None));
     }
 
     #[test]
@@ -243,7 +292,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = pictures(&dir);
         let digest = picture(7).digest();
-        kept.tree().unwrap().insert(digest.0, value).unwrap();
+        kept.trees().unwrap().pictures.insert(digest.0, value).unwrap();
         assert_eq!(kept.get(&digest), None);
         kept.put(&picture(7)).unwrap();
         assert_eq!(kept.get(&digest), Some(picture(7)));
@@ -291,7 +340,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(kept.retain(&BTreeSet::new()).unwrap(), 0, "young pictures stay");
-        assert_eq!(kept.retain(&BTreeSet::new()).unwrap(), 200);
+        let retain = || kept.retain(&BTreeSet::new(), Moment::ZERO, Duration::ZERO).unwrap();
+        assert_eq!((retain(), retain()), (0, 200), "young pictures stay");
     }
 }

@@ -21,8 +21,9 @@ use std::time::Duration;
 /// The shape of what is stored, keys and values: one more whenever any of it changes.
 pub const VERSION: u32 = 2;
 
-/// sled's cache: its default is 1 GiB, and this holds the state of a large store.
-const CACHE_BYTES: u64 = 64 << 20;
+/// sled's cache: its default is 1 GiB. A store's state is read once, at start, and then written in batches whose keys lie
+/// together, so that a larger cache holds what nobody asks for, once for every store of the process.
+const CACHE_BYTES: u64 = 1 << 20;
 
 /// Views set aside that are kept: enough to look into a fault, too few to fill a disk.
 const SET_ASIDE_MAX: u64 = 3;
@@ -39,6 +40,7 @@ const SET_ASIDE_PREFIX: &str = "view.set-aside-";
 
 const STATE_TREE: &str = "state";
 const PICTURE_TREE: &str = "pictures";
+const UNWANTED_TREE: &str = "unwanted";
 
 // The view's own keys, under a tag that no tree has.
 const VERSION_KEY: &[u8] = b"\0version";
@@ -322,6 +324,11 @@ impl View {
     /// Where pictures are kept.
     pub(super) fn picture_tree(&self) -> Result<sled::Tree, ViewError> {
         Ok(self.db.open_tree(PICTURE_TREE)?)
+    }
+
+    /// Since when nobody has wanted a picture.
+    pub(super) fn unwanted_tree(&self) -> Result<sled::Tree, ViewError> {
+        Ok(self.db.open_tree(UNWANTED_TREE)?)
     }
 
     fn make_anew(dir: &Path, reason: String) -> Result<(Self, ViewOpened), ViewError> {

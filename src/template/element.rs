@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use gondola_protocol::panel::PanelError;
 use gondola_protocol::{Colours, Panel};
@@ -22,7 +23,7 @@ const DRAWN_FOR: u16 = 128;
 /// One template.
 #[derive(Debug)]
 pub(super) struct Template {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Empty for every panel.
     pub(super) panels: Vec<Made>,
     /// Pixels of the panel for one of the template; none follows the panel's size.
@@ -144,7 +145,7 @@ impl Template {
             style: Style::default(),
             content: Content::Box(Vec::new()),
         });
-        Ok(Scene { template: self.name.clone(), panel, root })
+        Ok(Scene { template: Arc::clone(&self.name), panel, root })
     }
 }
 

@@ -200,7 +200,7 @@ impl Templates {
         for source in &sources {
             let parsed =
                 source.checked(|text| parse::template(text, &source.stem, &mut expressions, &pictures), &mut errors);
-            templates.extend(parsed.map(|template| (template.name.clone(), template)));
+            templates.extend(parsed.map(|template| (template.name.to_string(), template)));
         }
         let rules_source = rules;
         let rules = rules_source.checked(|text| Rules::parse(text, &names, &mut expressions), &mut errors);

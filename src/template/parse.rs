@@ -89,7 +89,7 @@ impl Reader<'_> {
         let scale = self.optional::<Whole<1, SCALE_MAX>>(node, "scale").map(|scale| scale.0);
         let mut root = self.element(node, 0)?;
         root.style.background.get_or_insert(Color::White);
-        Some(Template { name: file_stem.to_owned(), panels, scale, root })
+        Some(Template { name: file_stem.into(), panels, scale, root })
     }
 
     fn panels(&mut self, node: XmlNode<'_, '_>) -> Vec<Made> {

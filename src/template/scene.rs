@@ -18,7 +18,7 @@ pub const RENDERER_VERSION: u32 = 2;
 /// Everything that a picture shows, for one panel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scene {
-    pub(super) template: String,
+    pub(super) template: Arc<str>,
     pub(super) panel: Panel,
     pub(super) root: Node,
 }
@@ -145,7 +145,7 @@ impl Scene {
 
     /// The template that it was made from.
     #[must_use]
-    pub fn template(&self) -> &str {
+    pub const fn template(&self) -> &Arc<str> {
         &self.template
     }
 

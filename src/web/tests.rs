@@ -165,7 +165,7 @@ async fn a_label_is_registered_bound_and_read_back() {
             "position": {"aisle": "3", "shelf": "2", "slot": "5"},
             "desired": {"digest": null, "edition": edition, "since": since}, "reported": null,
             "acknowledged_at": null, "displayed_at": null, "last_check_in": null, "base_station": null, "heard_by": [],
-            "battery_mv": null, "temperature_c": null, "firmware": null, "upcoming": null, "command": null,
+            "battery_mv": null, "battery_days": null, "temperature_c": null, "firmware": null, "upcoming": null, "command": null,
             "trial": null
         })
     );
@@ -198,6 +198,33 @@ async fn a_proof_is_told_with_its_evidence() {
     assert!(page.contains(&format!("id=\"label-{LABEL}\"")), "{page}");
     assert!(page.contains(&format!("data-digest=\"{digest}\"")));
     assert!(page.contains("data-health=\"in_sync\"") && page.contains("加州开心果"));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn labels_that_report_are_registered_while_somebody_wants_it() {
+    let site = Site::with_pistachios().await;
+    site.hangzhou.station_up().await;
+    let enrolment = "/v1/stores/hz-001/enrolment";
+    let [neighbour, new] = [0xAA, 0xBB].map(LabelId);
+    site.hangzhou.check_in(Says { label: neighbour, ..says(1) }).await;
+    let before = site.json(enrolment).await;
+    assert_eq!(before, json!({"until": null, "unregistered": 1}));
+    let page = site.text("/").await;
+    assert!(page.contains("Register every label that reports"), "{page}");
+    let opened = site.post(enrolment, json!({"minutes": 15})).await;
+    assert_eq!(opened.status(), StatusCode::OK);
+    assert!(opened.json::<Value>().await.unwrap()["until"].is_string());
+    site.hangzhou.check_in(Says { label: new, ..says(1) }).await;
+    site.hangzhou.label(new, |label| label.battery_mv).await;
+    let label = site.json(&format!("/v1/stores/hz-001/labels/{new}")).await;
+    assert_eq!((&label["panel"], &label["battery_days"]), (&json!("bwr-296x128"), &json!(0)));
+    assert!(site.text("/").await.contains("Stop now"));
+    let ended = site.post(enrolment, json!({"minutes": 0})).await;
+    // What was heard before and has been silent since is still nobody's.
+    assert_eq!(ended.json::<Value>().await.unwrap(), before);
+    let refused = site.post(enrolment, json!({"minutes": 100_000})).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     site.stop().await;
 }
 

@@ -20,7 +20,7 @@ use gondola::template::Templates;
 use gondola::template::view::{LabelView, StoreView};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, StationId};
 use gondola_simulator::world::Observation;
-use gondola_simulator::{Fault, LabelOptions, StationOptions, WorldOptions};
+use gondola_simulator::{Fault, LabelMemory, LabelOptions, RadioOptions, StationOptions, WorldOptions};
 
 /// 2025-11-25T00:00:00+08:00.
 pub(crate) const START: Moment = Moment::from_secs(1_764_000_000);
@@ -111,10 +111,12 @@ impl Shop {
             station: Some(station(number % options.stations)),
             shows: None,
             refresh: None,
+            memory: LabelMemory::default(),
         };
         let world = WorldOptions {
             seed: options.seed,
             loss: options.loss,
+            radio: RadioOptions::default(),
             stations: (0..options.stations)
                 .map(|number| StationOptions { id: station(number), ..StationOptions::default() })
                 .collect(),

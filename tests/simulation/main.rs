@@ -3,15 +3,18 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test says what it measured, and fails loudly")]
 
+mod scenarios;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gondola::simulate::draw::FaultLevel;
 use gondola::simulate::harness::Planted;
 use gondola::simulate::report::Report;
-use gondola::simulate::shop::{ShopOptions, TRANSFERS_MAX};
+use gondola::simulate::shop::{START, ShopOptions, TRANSFERS_MAX};
 use gondola::simulate::simulation::{self, Outcome, SimulationOptions};
 use gondola::simulate::wave;
+use gondola_simulator::RadioOptions;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -110,7 +113,11 @@ fn check_wave(loss: f64) {
         base_stations: 1,
         wake: Duration::from_secs(20),
         loss,
+        radio: RadioOptions::default(),
         transfers_max: TRANSFERS_MAX,
+        small_memories: false,
+        start: START,
+        key: None,
     });
     let (report, _) = report.unwrap();
     println!("loss {loss}: bound {} s, reached {} s, ratio {}", report.bound_s, report.reached_s, report.ratio);

@@ -50,7 +50,7 @@ pub(crate) fn second(shop: &Shop) -> u64 {
 #[track_caller]
 fn desired_price(controller: &Controller, number: u64) -> Option<String> {
     let desired = controller.fleet().label(label(number)).unwrap().desired.clone().unwrap();
-    desired.content.shown[0].price.clone()
+    desired.content.shown[0].price.clone().map(Into::into)
 }
 
 /// The labels by number.

@@ -12,7 +12,8 @@ use gondola_protocol::message::{
 };
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SequenceNumber, SessionId, StationId, TransferNumber};
 
-use crate::label::{LabelOptions, LabelState};
+use crate::label::{LabelMemory, LabelOptions, LabelState};
+use crate::radio::RadioOptions;
 use crate::station::StationOptions;
 use crate::world::{World, WorldOptions};
 
@@ -34,8 +35,15 @@ pub(super) fn shop(seed: u64, loss: f64, count: u64) -> WorldOptions {
         station: None,
         shows: None,
         refresh: None,
+        memory: LabelMemory::default(),
     };
-    WorldOptions { seed, loss, stations: vec![StationOptions::default()], labels: (1..=count).map(label).collect() }
+    WorldOptions {
+        seed,
+        loss,
+        radio: RadioOptions::default(),
+        stations: vec![StationOptions::default()],
+        labels: (1..=count).map(label).collect(),
+    }
 }
 
 /// A picture that differs for each `mark`, with ink in both planes.

@@ -253,7 +253,7 @@ fn any_promotion() -> impl Strategy<Value = Promotion> {
             reduction,
             channel,
             audience,
-            text: text.map(str::to_owned),
+            text: text.map(Into::into),
             ..promotion(&format!("P{id}"), "1", start, (start + length).min(HORIZON), priority)
         },
     )

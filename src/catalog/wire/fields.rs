@@ -7,6 +7,7 @@ use gondola_protocol::Moment;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
+use smol_str::SmolStr;
 
 use super::error::Problem;
 use super::{REVISION_MAX, UNKNOWN_FIELDS_MAX};
@@ -61,19 +62,19 @@ impl<'a> Fields<'a> {
     }
 
     /// A text of at most [`TEXT_CHARS_MAX`] characters, as given.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<SmolStr>, Problem> {
         self.read(name, "a text of at most 512 characters without control characters", |value| {
-            value.as_str().filter(|text| is_text(text)).map(str::to_owned)
+            value.as_str().filter(|text| is_text(text)).map(SmolStr::new)
         })
     }
 
     /// Texts by name.
-    pub(super) fn texts(&self, name: &str) -> Result<BTreeMap<String, String>, Problem> {
+    pub(super) fn texts(&self, name: &str) -> Result<BTreeMap<SmolStr, SmolStr>, Problem> {
         let texts = self.read(name, "an object of at most 64 texts without control characters", |value| {
             let object = value.as_object().filter(|object| object.len() <= ATTRIBUTES_MAX)?;
             let pair = |(name, value): (&'a String, &'a Value)| {
                 let text = value.as_str().filter(|text| is_text(name) && is_text(text))?;
-                Some((name.clone(), text.to_owned()))
+                Some((name.into(), text.into()))
             };
             object.iter().map(pair).collect()
         })?;
@@ -81,15 +82,15 @@ impl<'a> Fields<'a> {
     }
 
     /// Texts by name, null among them where one is taken away.
-    pub(super) fn text_changes(&self, name: &str) -> Result<BTreeMap<String, Option<String>>, Problem> {
+    pub(super) fn text_changes(&self, name: &str) -> Result<BTreeMap<SmolStr, Option<SmolStr>>, Problem> {
         let texts = self.read(name, "an object of at most 64 texts or nulls", |value| {
             let object = value.as_object().filter(|object| object.len() <= ATTRIBUTES_MAX)?;
             let pair = |(name, value): (&'a String, &'a Value)| {
                 let text = match value {
                     Value::Null => None,
-                    value => Some(value.as_str().filter(|text| is_text(name) && is_text(text))?.to_owned()),
+                    value => Some(value.as_str().filter(|text| is_text(name) && is_text(text))?.into()),
                 };
-                Some((name.clone(), text))
+                Some((name.into(), text))
             };
             object.iter().map(pair).collect()
         })?;
@@ -138,7 +139,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that must be there and not be empty.
-    pub(super) fn required_text(&self, name: &str, expected: &'static str) -> Result<String, Problem> {
+    pub(super) fn required_text(&self, name: &str, expected: &'static str) -> Result<SmolStr, Problem> {
         match self.text(name)? {
             Some(text) if text.is_empty() => Err(self.unexpected(name, expected)),
             Some(text) => Ok(text),

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
 use super::*;
 use crate::catalog::product::ContentUnit;
@@ -27,7 +28,7 @@ fn the_contracts_base_event_is_read_whole() {
     let payload = r#"{"sku":"1101","revision":7,"seq":812,"name":"加州开心果","brand":"严选","spec":"500g/袋",
         "origin":"美国","grade":"一级","unit":"袋","barcode":"6901234567892","category":"nuts","price":"59.90",
         "content":{"amount":"500","unit":"g"},"attributes":{"roast":"原味"},"promotions":[]}"#;
-    let text = |text: &str| Some(text.to_owned());
+    let text = |text: &str| Some(text.into());
     let pistachios = Product {
         name: text("加州开心果"),
         brand: text("严选"),
@@ -38,7 +39,7 @@ fn the_contracts_base_event_is_read_whole() {
         barcode: text("6901234567892"),
         category: text("nuts"),
         content: Some(Content { amount: amount("500"), unit: ContentUnit::Gram }),
-        attributes: [("roast".to_owned(), "原味".to_owned())].into(),
+        attributes: [("roast".into(), "原味".into())].into(),
         ..product("1101", "59.90")
     };
     let row = Row { key: RowKey::Sku(Facet::Base, sku("1101")), revision: 7, change: Change::Base(pistachios) };
@@ -134,13 +135,13 @@ fn the_contracts_other_facets_are_read_whole() {
         r#"{"sku":"1101","revision":90,"quantity":34,"reorder_level":12,"sold_per_day":"5.5"}"#,
         &row(Facet::Stock, 90, Change::Stock(stock)),
     );
-    let returns = Returns { y_code: "Y20391".to_owned(), grade: Some("B".to_owned()) };
+    let returns = Returns { y_code: "Y20391".into(), grade: Some("B".into()) };
     check_rows(
         Facet::Returns,
         r#"{"sku":"1101","revision":2,"y_code":"Y20391","grade":"B"}"#,
         &row(Facet::Returns, 2, Change::Returns(returns)),
     );
-    let rating = Rating { score: Some(amount("4.8")), count: Some(2210), class: Some("A".to_owned()) };
+    let rating = Rating { score: Some(amount("4.8")), count: Some(2210), class: Some("A".into()) };
     check_rows(
         Facet::Rating,
         r#"{"sku":"1101","revision":4,"score":"4.8","count":2210,"class":"A"}"#,
@@ -518,8 +519,8 @@ fn to_json(row: &Row) -> Value {
     }
 }
 
-fn any_text() -> impl Strategy<Value = Option<String>> {
-    prop::option::of("[^\\p{Cc}]{0,20}")
+fn any_text() -> impl Strategy<Value = Option<SmolStr>> {
+    prop::option::of("[^\\p{Cc}]{0,20}".prop_map(SmolStr::from))
 }
 
 fn any_amount() -> impl Strategy<Value = Decimal> {
@@ -535,7 +536,8 @@ fn any_content() -> impl Strategy<Value = Option<Content>> {
 fn any_base_row() -> impl Strategy<Value = Row> {
     let head = ("[!-~]{1,64}", 0..=REVISION_MAX, prop::option::of(any_amount()), any_content());
     let texts = [any_text(), any_text(), any_text(), any_text(), any_text(), any_text(), any_text(), any_text()];
-    let attributes = prop::collection::btree_map("[^\\p{Cc}]{1,8}", "[^\\p{Cc}]{0,8}", 0..4);
+    let text = |pattern: &'static str| pattern.prop_map(SmolStr::from);
+    let attributes = prop::collection::btree_map(text("[^\\p{Cc}]{1,8}"), text("[^\\p{Cc}]{0,8}"), 0..4);
     (head, texts, attributes).prop_map(|((key, revision, price, content), texts, attributes)| {
         let [name, brand, spec, origin, grade, unit, barcode, category] = texts;
         let sku = sku(&key);

@@ -16,7 +16,7 @@ fn proof(label: u64, picture: u8, edition: u64, previous_until: Option<u64>) -> 
         revision: Some(edition),
         promotion_id: None,
         promotion_revision: None,
-        price: Some(format!("{picture}.00")),
+        price: Some(format!("{picture}.00").into()),
     }];
     Entry::Proof {
         label: LabelId(label),

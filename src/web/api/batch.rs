@@ -78,7 +78,7 @@ fn registration(place: &str, value: Value) -> Result<LabelRequest, FieldError> {
         None => Position::default(),
         Some(position) => {
             let mut parts = Fields::of(&fields.at("position"), position, &["aisle", "shelf", "slot"])?;
-            let mut part = |name| Ok(parts.text(name, POSITION_CHARS_MAX)?.unwrap_or_default());
+            let mut part = |name| Ok(parts.text(name, POSITION_CHARS_MAX)?.unwrap_or_default().into());
             Position { aisle: part("aisle")?, shelf: part("shelf")?, slot: part("slot")? }
         }
     };

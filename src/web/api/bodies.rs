@@ -183,3 +183,10 @@ pub(in crate::web) struct TrialOrder {
     template: String,
     text: String,
 }
+
+/// For how many minutes labels that report are registered unasked: 0 to 240.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not read")]
+pub(in crate::web) struct Enrolment {
+    minutes: u64,
+}

@@ -53,6 +53,8 @@ pub(super) struct LabelJson {
     heard_by: Vec<HeardJson>,
     #[schema(value_type = Option<u16>)]
     battery_mv: Option<Millivolts>,
+    /// Days until the battery is empty, by its voltage and the store's pictures a day.
+    battery_days: Option<u32>,
     temperature_c: Option<i8>,
     firmware: Option<String>,
     /// What it shows from an instant on.
@@ -213,7 +215,7 @@ impl LabelJson {
     fn of(controller: &Controller, label: &Label, now: Moment) -> Self {
         let zone = &controller.catalog().settings().time_zone;
         let at = |moment| instant::rfc3339(moment, zone);
-        let drawn_by = label.desired.as_ref().map(|desired| desired.template.clone());
+        let drawn_by = label.desired.as_ref().map(|desired| desired.template.to_string());
         let asked_for = || label.binding.as_ref().and_then(|binding| binding.template.clone());
         Self {
             label: label.id,
@@ -243,6 +245,7 @@ impl LabelJson {
                 .map(|(id, heard)| HeardJson { base_station: id.clone(), rssi_dbm: heard.rssi_dbm, at: at(heard.at) })
                 .collect(),
             battery_mv: label.battery_mv,
+            battery_days: controller.battery_days(label),
             temperature_c: label.temperature_c,
             firmware: label.firmware_name.as_deref().map(str::to_owned).or_else(|| Some(label.firmware?.to_string())),
             upcoming: label.upcoming.as_ref().map(|upcoming| UpcomingJson {

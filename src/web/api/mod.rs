@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 pub(super) mod bodies;
 mod commands;
+mod enrolment;
 mod jobs;
 mod labels;
 mod products;
@@ -83,6 +84,8 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/stores/{store}/scan", LOOK, scan::scan, Told::of("What a scanned code is: a label, or products by SKU or bar code").query::<scan::Query>().gives::<scan::ScanJson>(OK)),
         get("/v1/stores/{store}/labels", LOOK, labels::list, Told::of("Labels").query::<labels::Query>().gives::<List<labels::LabelJson>>(OK)),
         post("/v1/stores/{store}/labels", BIND, batch::register, Told::of("Register up to 1000 labels").takes::<bodies::Registrations>().gives::<results::Results>(OK)),
+        get("/v1/stores/{store}/enrolment", LOOK, enrolment::show, Told::of("Until when labels that report are registered unasked").gives::<enrolment::EnrolmentJson>(OK)),
+        post("/v1/stores/{store}/enrolment", LEAD, enrolment::set, Told::of("Register every label that reports within some minutes; 0 ends it").takes::<bodies::Enrolment>().gives::<enrolment::EnrolmentJson>(OK)),
         get("/v1/stores/{store}/labels/{label}", LOOK, labels::show, Told::of("A label").gives::<labels::LabelJson>(OK)),
         delete("/v1/stores/{store}/labels/{label}", LEAD, labels::remove, Told::of("Forget a label").gives_nothing()),
         post("/v1/stores/{store}/labels/{label}/bind", BIND, labels::bind, Told::of("Let a label show products").takes::<bodies::Bind>().gives::<labels::LabelJson>(OK)),

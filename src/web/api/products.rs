@@ -162,7 +162,7 @@ struct Wanted {
 impl Wanted {
     fn holds(&self, sku: &Sku, item: &Item) -> bool {
         let Some(product) = item.product() else { return false };
-        let is_code = self.barcode.is_none() || self.barcode == product.barcode;
+        let is_code = self.barcode.is_none() || self.barcode.as_deref() == product.barcode.as_deref();
         let names = [Some(sku.as_str()), product.name.as_deref(), product.brand.as_deref()];
         is_code && names.into_iter().flatten().any(|name| name.to_lowercase().contains(&self.text))
     }
@@ -201,14 +201,14 @@ fn product(controller: &Controller, sku: &Sku, item: Option<&Item>, (at, now): (
         }),
         returns: item.and_then(Item::returns).map(|(revision, returns)| ReturnsJson {
             revision,
-            y_code: returns.y_code.clone(),
-            grade: returns.grade.clone(),
+            y_code: returns.y_code.to_string(),
+            grade: returns.grade.clone().map(Into::into),
         }),
         rating: item.and_then(Item::rating).map(|(revision, rating)| RatingJson {
             revision,
             score: rating.score.map(|score| score.to_string()),
             count: rating.count,
-            class: rating.class.clone(),
+            class: rating.class.clone().map(Into::into),
         }),
         in_assortment: catalog.is_in_assortment(sku),
         shelf_price: shelf_price(catalog, sku, at),
@@ -222,17 +222,17 @@ impl BaseJson {
         let content = |Content { amount, unit }| ContentJson { amount: amount.to_string(), unit: unit.as_str() };
         Self {
             revision,
-            name: base.name,
-            brand: base.brand,
-            spec: base.spec,
-            origin: base.origin,
-            grade: base.grade,
-            unit: base.unit,
-            barcode: base.barcode,
-            category: base.category,
+            name: base.name.map(Into::into),
+            brand: base.brand.map(Into::into),
+            spec: base.spec.map(Into::into),
+            origin: base.origin.map(Into::into),
+            grade: base.grade.map(Into::into),
+            unit: base.unit.map(Into::into),
+            barcode: base.barcode.map(Into::into),
+            category: base.category.map(Into::into),
             price: base.price.map(|price| catalog.settings().currency.format(price)),
             content: base.content.map(content),
-            attributes: base.attributes,
+            attributes: base.attributes.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
         }
     }
 }
@@ -252,7 +252,7 @@ fn shelf_price(catalog: &Catalog, sku: &Sku, at: Moment) -> ShelfPriceJson {
             .unit_price
             .map(|price| UnitPriceJson { amount: amount(price.amount), per: price.per.as_str() }),
         promotion_id: promotion.map(|promotion| promotion.id.clone()),
-        text: promotion.and_then(|promotion| promotion.text.clone()),
+        text: promotion.and_then(|promotion| promotion.text.clone().map(Into::into)),
         start: promotion.map(|promotion| instant(promotion.start)),
         end: promotion.map(|promotion| instant(promotion.end)),
         next_change: shelf.next_change.map(instant),
@@ -265,7 +265,7 @@ fn confirmation(controller: &Controller, sku: &Sku, now: Moment) -> Option<Confi
     let zone = &controller.catalog().settings().time_zone;
     let confirmation = Confirmation::of(controller.catalog(), controller.fleet(), sku, now)?;
     Some(ConfirmationJson {
-        price: confirmation.price,
+        price: confirmation.price.map(Into::into),
         labels: confirmation.labels,
         confirmed: confirmation.confirmed,
         unreachable: confirmation.unreachable,

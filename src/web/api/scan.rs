@@ -82,7 +82,7 @@ pub(super) async fn scan(
 fn scanned_label(controller: &Controller, id: LabelId) -> Option<ScannedLabel> {
     if let Some(label) = controller.fleet().label(id) {
         let skus = selection::skus(label).to_vec();
-        let name = skus.first().and_then(|sku| controller.catalog().product(sku)?.name.clone());
+        let name = skus.first().and_then(|sku| controller.catalog().product(sku)?.name.clone().map(Into::into));
         return Some(ScannedLabel {
             label: id,
             panel: label.panel,
@@ -113,8 +113,8 @@ fn scanned_product(controller: &Controller, sku: Sku, now: gondola_protocol::Mom
     let product = catalog.product(&sku);
     let currency = catalog.settings().currency;
     ScannedProduct {
-        name: product.and_then(|product| product.name.clone()),
-        spec: product.and_then(|product| product.spec.clone()),
+        name: product.and_then(|product| product.name.clone().map(Into::into)),
+        spec: product.and_then(|product| product.spec.clone().map(Into::into)),
         price: catalog.shelf_price(&sku, now).price.map(|price| currency.format(price)),
         currency: currency.to_string(),
         in_assortment: catalog.is_in_assortment(&sku),

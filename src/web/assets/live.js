@@ -76,7 +76,8 @@
     if (!button) return;
     button.parentElement.querySelectorAll("button").forEach((other) => (other.disabled = true));
     const [method, path] = button.dataset.post ? ["POST", button.dataset.post] : ["DELETE", button.dataset.delete];
-    await fetch(path, { method, headers: { "Content-Type": "application/json" } }).catch(() => {});
+    const headers = { "Content-Type": "application/json" };
+    await fetch(path, { method, headers, body: button.dataset.body }).catch(() => {});
     if (page) return readPage().catch(() => {});
     await readSummary(button.closest("section[data-store]").dataset.store).catch(() => {});
   });

@@ -160,7 +160,7 @@ impl Named {
     fn of(controller: &Controller, label: &Label, kind: Kind, (now, language): (Moment, Language)) -> Self {
         let product = selection::skus(label).first().map(|sku| {
             let name = controller.catalog().product(sku).and_then(|product| product.name.clone());
-            name.unwrap_or_else(|| sku.to_string())
+            name.map_or_else(|| sku.to_string(), Into::into)
         });
         let (place, trouble) = (words::place(label, language), kind.trouble(label, now, language));
         Self { label: label.id, place, product, trouble }

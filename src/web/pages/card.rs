@@ -91,7 +91,7 @@ impl Card {
             label: label.id,
             panel: label.panel,
             health: Health::of(label, now),
-            name: product.and_then(|product| product.name.clone()),
+            name: product.and_then(|product| product.name.clone().map(Into::into)),
             sku: skus.first().cloned(),
             more: skus.len().saturating_sub(1),
             place: words::place(label, language),

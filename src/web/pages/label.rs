@@ -29,6 +29,7 @@ struct Seen {
     products: Vec<ProductView>,
     base_station: Option<String>,
     trial: Option<Trial>,
+    battery_days: Option<u32>,
     now: Moment,
     zone: TimeZone,
     language: Language,
@@ -57,6 +58,7 @@ impl Seen {
             products: skus.iter().map(|sku| controller.catalog().view(sku, now)).collect(),
             base_station: selection::base_station(controller, label).map(ToString::to_string),
             trial: controller.trials().of(label.id).cloned(),
+            battery_days: controller.battery_days(label),
             label: label.clone(),
             now,
             zone: controller.catalog().settings().time_zone.clone(),
@@ -67,6 +69,18 @@ impl Seen {
     /// The one of two texts that is in the reader's language.
     const fn say<'a>(&self, english: &'a str, chinese: &'a str) -> &'a str {
         self.language.say(english, chinese)
+    }
+
+    /// How long a battery lasts, as coarsely as it is known.
+    fn lasts(&self, days: u32) -> String {
+        match self.language {
+            Language::English if days >= 730 => format!("about {} years left", days / 365),
+            Language::English if days >= 60 => format!("about {} months left", days / 30),
+            Language::English => format!("about {days} days left"),
+            Language::Chinese if days >= 730 => format!("约可用 {} 年", days / 365),
+            Language::Chinese if days >= 60 => format!("约可用 {} 个月", days / 30),
+            Language::Chinese => format!("约可用 {days} 天"),
+        }
     }
 
     fn title(&self) -> String {
@@ -230,6 +244,7 @@ impl Seen {
                     dt { (self.say("Battery", "电池")) } dd {
                         @if let Some(battery) = label.battery_mv {
                             (battery.0 / 1_000) "." (format!("{:02}", battery.0 % 1_000 / 10)) " V"
+                            @if let Some(days) = self.battery_days { " · " (self.lasts(days)) }
                             @if battery < LOW_BATTERY { " " span.mark data-health="stale" { (self.say("Low", "低")) } }
                         } @else { (unknown(self.language)) }
                     }

@@ -17,6 +17,7 @@ use crate::accounts::{Role, Visitor};
 use crate::controller::Controller;
 use crate::fleet::health::Health;
 use crate::fleet::station::Station;
+use crate::instant;
 use crate::run::store::StoreGone;
 use crate::web::language::Language;
 use crate::web::problem::Problem;
@@ -26,6 +27,9 @@ use crate::web::{Shop, Web};
 
 /// Cards of one page: what a browser shows without effort.
 const CARDS_MAX: usize = 500;
+
+/// For how long the page's button registers labels unasked: each label that is awake reports within that time.
+const ENROLMENT_MINUTES: u64 = 15;
 
 /// Unregistered labels of one page; who registers thousands does it over REST.
 const STRANGERS_MAX: usize = 100;
@@ -82,6 +86,8 @@ struct Summary {
     stations: Vec<StationRow>,
     strangers: Vec<Stranger>,
     strangers_count: usize,
+    /// Until when they are registered unasked, as people say it.
+    enrols_until: Option<String>,
     language: Language,
 }
 
@@ -278,6 +284,7 @@ impl Summary {
             stations: fleet.stations().map(station).collect(),
             strangers: fleet.seen().take(STRANGERS_MAX).map(stranger).collect(),
             strangers_count: fleet.seen().count(),
+            enrols_until: controller.enrols_until(now).map(|until| instant::on_the_clock(until, now, zone)),
             language,
         }
     }
@@ -313,7 +320,7 @@ impl Summary {
             (self.matters.markup(store, visitor.may_in(Role::Manager, store).then_some(Decides)))
             (self.attention.markup(store))
             (self.base_stations())
-            (self.unregistered(store))
+            (self.unregistered(store, visitor))
         }
     }
 
@@ -361,21 +368,50 @@ impl Summary {
         }
     }
 
-    fn unregistered(&self, store: &StoreId) -> Markup {
-        if self.strangers.is_empty() {
+    /// Whether labels that report are registered unasked, and the button that changes it.
+    fn enrolment(&self, store: &StoreId) -> Markup {
+        let language = self.language;
+        let path = format!("/v1/stores/{store}/enrolment");
+        html! {
+            @if let Some(until) = &self.enrols_until {
+                p {
+                    (language.say("Every label that reports is registered until ", "在此之前上报的价签将自动登记：")) (until) " "
+                    button type="button" data-post=(path) data-body=r#"{"minutes":0}"# { (language.say("Stop now", "立即停止")) }
+                }
+            } @else {
+                p {
+                    button type="button" data-post=(path) data-body=(format!(r#"{{"minutes":{ENROLMENT_MINUTES}}}"#)) {
+                        (language.say("Register every label that reports in the next 15 minutes", "登记未来 15 分钟内上报的所有价签"))
+                    }
+                }
+            }
+        }
+    }
+
+    fn unregistered(&self, store: &StoreId, visitor: &Visitor) -> Markup {
+        if self.strangers.is_empty() && self.enrols_until.is_none() {
             return html! {};
         }
         let language = self.language;
+        let may_register = visitor.may_in(Role::Staff, store);
         html! {
-            details.strangers {
+            details.strangers open[self.enrols_until.is_some()] {
                 summary { (layout::counted(self.strangers_count, layout::LABELS, language)) (language.say(" heard that nobody registered", "未登记但已收到信号")) }
                 p {
                     (language.say("They get nothing: they may be new, or a neighbour's. Yours are registered when they are bound: ", "未登记的价签不会更新：可能是新价签，也可能属于邻店。绑定时自动登记："))
                     a href={ "/stores/" (store) "/bind" } { (language.say("Bind labels", "绑定价签")) }
                 }
+                @if visitor.may_in(Role::Manager, store) { (self.enrolment(store)) }
                 ul {
                     @for Stranger { label, panel, station, heard } in &self.strangers {
-                        li { span.id { (label) } " · " (panel) " · " (station) " · " (heard) }
+                        li {
+                            span.id { (label) } " · " (panel) " · " (station) " · " (heard)
+                            @if may_register {
+                                " " button type="button" data-post={ "/v1/stores/" (store) "/labels" } data-body=(registration(*label, *panel)) {
+                                    (language.say("Register", "登记"))
+                                }
+                            }
+                        }
                     }
                     @if self.strangers_count > self.strangers.len() {
                         li.faint { (language.say("and ", "还有 ")) (layout::number(self.strangers_count - self.strangers.len())) (language.say(" more", " 张")) }
@@ -384,4 +420,9 @@ impl Summary {
             }
         }
     }
+}
+
+/// What the registration of a label takes.
+fn registration(label: LabelId, panel: Panel) -> String {
+    serde_json::json!([{ "label": label, "panel": panel }]).to_string()
 }

@@ -111,7 +111,7 @@ impl Found {
         let labels = selection.pick(controller, now, |label| FoundLabel {
             id: label.id,
             place: words::place(label, language),
-            name: selection::skus(label).first().and_then(|sku| catalog.product(sku)?.name.clone()),
+            name: selection::skus(label).first().and_then(|sku| catalog.product(sku)?.name.clone().map(Into::into)),
             health: Health::of(label, now),
         });
         let holds = |field: Option<&str>| field.is_some_and(|field| field.to_lowercase().contains(text));
@@ -122,8 +122,8 @@ impl Found {
         let currency = catalog.settings().currency;
         let products = products.take(FOUND_MAX).map(|product| FoundProduct {
             sku: product.sku.clone(),
-            name: product.name.clone(),
-            spec: product.spec.clone(),
+            name: product.name.clone().map(Into::into),
+            spec: product.spec.clone().map(Into::into),
             price: catalog.shelf_price(&product.sku, now).price.map(|price| currency.format(price)),
             labels: controller.fleet().labels_of(&product.sku).take(FOUND_MAX).collect(),
         });

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use gondola_protocol::Moment;
 use maud::{Markup, html};
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 use super::card::Card;
 use super::layout::Frame;
@@ -29,7 +30,7 @@ pub(super) struct Query {
 
 /// A name of an aisle, shelf or slot; ordered as people count, `2` before `10`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place(String);
+struct Place(SmolStr);
 
 impl Ord for Place {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -63,8 +64,10 @@ pub(super) async fn page(
     frame: Frame,
 ) -> Result<Markup, PageProblem> {
     let (shop, language) = (web.shop(&store)?, frame.language);
-    let seen =
-        shop.handle.read(move |controller, now| Seen::of(controller, now, query.aisle.map(Place), language)).await?;
+    let seen = shop
+        .handle
+        .read(move |controller, now| Seen::of(controller, now, query.aisle.map(|aisle| Place(aisle.into())), language))
+        .await?;
     let id = shop.handle.id();
     let title = frame.say("Shelves", "货架");
     let content = html! {
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn places_are_ordered_as_people_count() {
-        let mut places = ["10", "2", "B", "1", "A1"].map(|text| Place(text.to_owned()));
+        let mut places = ["10", "2", "B", "1", "A1"].map(|text| Place(text.into()));
         places.sort();
         assert_eq!(places.map(|place| place.0), ["1", "2", "10", "A1", "B"]);
     }

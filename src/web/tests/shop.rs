@@ -20,8 +20,8 @@ use crate::fleet::label::Label;
 use crate::journal::memory::MemoryDirectory;
 use crate::journal::{Journal, JournalOptions, Opened};
 use crate::run::clock::Clock;
-use crate::run::journal_news;
 use crate::run::pictures::Studio;
+use crate::run::recovery::journal_news;
 use crate::run::store::{Inbox, News, Store, StoreHandle, StoreParts};
 use crate::run::templates::TemplateLibrary;
 use crate::storage::pictures::Pictures;
@@ -86,6 +86,7 @@ impl TestShop {
             journal,
             view: view.unwrap(),
             pictures,
+            pictures_kept: Duration::ZERO,
             studio: Studio::start(1).unwrap(),
             stations: BTreeMap::new(),
             acknowledgements,
