@@ -17,6 +17,7 @@ mod requests;
 pub mod sources;
 mod strangers;
 mod telling;
+pub mod trials;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use message::{Input, Notice, Output};
 use sources::Sources;
 use strangers::Strangers;
 use telling::Told;
+use trials::{Trial, Trials};
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
@@ -123,6 +125,7 @@ pub struct Controller {
     jobs: Jobs,
     alerts: Alerts,
     strangers: Strangers,
+    trials: Trials,
     /// Until then a label that reports is registered unasked.
     enrols_until: Moment,
     accuracy: Accuracy,
@@ -174,6 +177,7 @@ impl Controller {
             jobs: Jobs::default(),
             alerts: Alerts::default(),
             strangers: Strangers::default(),
+            trials: Trials::default(),
             enrols_until: Moment::ZERO,
             accuracy: Accuracy::default(),
             changed: BTreeSet::new(),
@@ -244,6 +248,7 @@ impl Controller {
             Input::Synced { batches, head } => self.handle_synced(now, batches, head),
             Input::JournalFailed(why) => self.handle_journal_failed(now, why),
             Input::Stored(batches) => self.handle_stored(batches),
+            Input::Templates(templates) => self.use_templates(templates),
         }
         self.settle(now);
     }
@@ -275,6 +280,7 @@ impl Controller {
         self.now = now;
         self.catalog.handle_timeout(now);
         self.look_for_gaps(now);
+        self.end_trials(now);
         self.take_sample(now);
         self.look_for_slowness(now);
     }
@@ -320,7 +326,13 @@ impl Controller {
         if self.is_at_it() {
             return Some(self.now);
         }
-        let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
+        let own = [
+            self.catalog.poll_timeout(),
+            self.sources.poll_timeout(),
+            self.next_sample(),
+            self.slow_at(),
+            self.trials.poll_timeout(),
+        ];
         own.into_iter().chain([wake]).flatten().min()
     }
 
@@ -512,6 +524,9 @@ impl Controller {
     pub fn scene(&self, label: &Label, now: Moment) -> Result<Option<Scene>, SceneError> {
         let Some(binding) = &label.binding else { return Ok(None) };
         let view = self.view(&binding.skus, now);
+        if let Some(Trial { draft, .. }) = self.trials.of(label.id) {
+            return draft.templates.scene(&draft.template, &view, label.panel).map(Some);
+        }
         let template = match &binding.template {
             Some(template) => template,
             None => self.templates.select(&view, label.panel),

@@ -23,10 +23,10 @@ use crate::run::clock::Clock;
 use crate::run::pictures::Studio;
 use crate::run::recovery::journal_news;
 use crate::run::store::{Inbox, News, Store, StoreHandle, StoreParts};
+use crate::run::templates::TemplateLibrary;
 use crate::storage::pictures::Pictures;
 use crate::storage::view::View;
 use crate::storage::writer::ViewWriter;
-use crate::template::Templates;
 use crate::template::view::StoreView;
 
 /// Longest wait for something that a store does by itself.
@@ -59,7 +59,13 @@ pub(super) struct Says {
 
 impl TestShop {
     /// Opens a store in a directory of its own, with a base station `front` that never was there.
-    pub(super) fn open(id: &str, name: &str, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
+    pub(super) fn open(
+        id: &str,
+        name: &str,
+        templates: &TemplateLibrary,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let store: StoreId = id.parse().unwrap();
         let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::starting_at(DAY), Inbox::default());
         let (disk, view_news) = (MemoryDirectory::default(), inbox.news.clone());
@@ -71,7 +77,7 @@ impl TestShop {
         let view = ViewWriter::spawn(view, Arc::clone(&pictures), move |number| {
             let _ = view_news.blocking_send(News::Stored(number));
         });
-        let controller = Controller::new(settings(id, name), Arc::new(Templates::embedded()), clock.now());
+        let controller = Controller::new(settings(id, name), templates.current(), clock.now());
         let (acknowledgements, _) = mpsc::channel(1);
         let (reloads, _) = mpsc::channel(1);
         let parts = StoreParts {
@@ -86,6 +92,7 @@ impl TestShop {
             acknowledgements,
             reloads,
             outbox: Arc::default(),
+            templates: templates.watch(),
         };
         let news = inbox.news.clone();
         let (store, handle) = Store::new(controller, parts, inbox);
