@@ -9,6 +9,7 @@ use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
@@ -122,7 +123,7 @@ fn closed(market: Market, now: Moment) -> Controller {
     };
     let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
     let catalog = Settings { currency: "CNY".parse().unwrap(), market, time_zone, guard: GuardRules::default() };
-    let settings = StoreSettings { view, catalog, stations: Vec::new() };
+    let settings = StoreSettings { view, catalog, stations: Vec::new(), alerts: AlertRules::default() };
     Controller::new(settings, Arc::new(Templates::embedded()), now)
 }
 
@@ -281,6 +282,6 @@ fn a_start_looks_first_at_labels_that_check_in_and_measures_once_it_has_looked_a
         told += std::iter::from_fn(|| controller.poll_output()).filter(|it| matches!(it, Output::Changed(_))).count();
     }
     assert!(!controller.is_looking());
-    assert_eq!((looked(&controller), told), (labels as usize, labels as usize));
-    assert_eq!(controller.accuracy().day().last().map(|sample| sample.bound), Some(labels as u32));
+    assert_eq!((looked(&controller), told), (usize::try_from(labels).unwrap(), usize::try_from(labels).unwrap()));
+    assert_eq!(controller.accuracy().day().last().map(|sample| sample.bound), u32::try_from(labels).ok());
 }
