@@ -205,7 +205,8 @@ impl Controller {
     }
 
     /// Goes on where an earlier run ended, after view and journal were read: behind the journal's record `head`, which
-    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants.
+    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants. What labels should
+    /// show is found in the turns that follow.
     pub fn resume(&mut self, now: Moment, head: Option<Position>, journaled_until: Option<Moment>) {
         self.journal_sequence = head.map_or(0, |head| head.sequence);
         self.durability.head = head;
@@ -219,7 +220,7 @@ impl Controller {
         self.told.unconfirmed.clear();
         self.look_at_all();
         self.now = now;
-        self.handle_timeout(now);
+        self.settle_catalog();
     }
 
     /// Takes in what happened.
@@ -472,13 +473,12 @@ impl Controller {
 
     /// What the catalog has changed goes to journal, view and labels; then what waits for it may be answered.
     fn settle_catalog(&mut self) {
-        for sku in self.catalog.take_touched() {
-            let labels: Vec<LabelId> = self.fleet.labels_of(&sku).collect();
-            for label in &labels {
-                self.look_again(*label, Lane::Price);
-            }
-            self.told.unconfirmed.extend((!labels.is_empty()).then_some(sku));
-        }
+        // Whole sets, because a promotion touches a whole store.
+        let mut touched = self.catalog.take_touched();
+        touched.retain(|sku| self.fleet.is_bound(sku));
+        let labels = touched.iter().flat_map(|sku| self.fleet.labels_of(sku));
+        self.dirty.append(&mut labels.map(|label| (Lane::Price, label)).collect());
+        self.told.unconfirmed.append(&mut touched);
         let mut points = self.catalog.take_points();
         while !points.is_empty() {
             let rest = points.split_off(points.len().min(POINTS_MAX));

@@ -357,12 +357,9 @@ impl Catalog {
         self.touched.push(sku.clone());
     }
 
-    /// The products that may look different, or cost something else, since the last call: in order, each once.
-    pub fn take_touched(&mut self) -> Vec<Sku> {
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        touched
+    /// The products that may look different, or cost something else, since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<Sku> {
+        std::mem::take(&mut self.touched).into_iter().collect()
     }
 
     /// The prices that changed since the last call, for the journal.

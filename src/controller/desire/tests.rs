@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gondola_protocol::{LabelId, Moment};
+use gondola_drivers::HeadEvent;
+use gondola_protocol::message::{CheckIn, Reason};
+use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -11,8 +13,8 @@ use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
 use crate::controller::message::{Input, LabelRequest, Output, UnknownSkus};
-use crate::controller::{Controller, StoreSettings};
-use crate::journal::entry::Position;
+use crate::controller::{Controller, StoreSettings, TURN_MAX};
+use crate::journal::entry::{Entry, Position};
 use crate::template::Templates;
 use crate::template::view::StoreView;
 
@@ -102,25 +104,36 @@ fn amount(cents: u16) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
+fn panel() -> Panel {
+    "bwr-296x128".parse().unwrap()
+}
+
+fn position(label: u64) -> Position {
+    Position { aisle: "1".into(), shelf: "1".into(), slot: label.to_string().into() }
+}
+
+/// A store that has not been opened yet.
+fn closed(market: Market, now: Moment) -> Controller {
+    let view = StoreView {
+        id: "hz-001".to_owned(),
+        name: "杭州解百店".to_owned(),
+        format: "community".to_owned(),
+        market: market.to_string(),
+    };
+    let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+    let catalog = Settings { currency: "CNY".parse().unwrap(), market, time_zone, guard: GuardRules::default() };
+    let settings = StoreSettings { view, catalog, stations: Vec::new() };
+    Controller::new(settings, Arc::new(Templates::embedded()), now)
+}
+
 impl Shop {
     fn open(market: Market) -> Self {
-        let view = StoreView {
-            id: "hz-001".to_owned(),
-            name: "杭州解百店".to_owned(),
-            format: "community".to_owned(),
-            market: market.to_string(),
-        };
-        let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
-        let catalog = Settings { currency: "CNY".parse().unwrap(), market, time_zone, guard: GuardRules::default() };
-        let settings = StoreSettings { view, catalog, stations: Vec::new() };
         let now = minute(0);
-        let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), now);
+        let mut controller = closed(market, now);
         controller.resume(now, None, None);
         let mut shop = Self { controller, now, revision: 0, appended: 0, stored: 0 };
         for label in 1..=LABELS {
-            let position = Position { aisle: "1".into(), shelf: "1".into(), slot: label.to_string().into() };
-            let panel = "bwr-296x128".parse().unwrap();
-            shop.request(LabelRequest::Register { label: LabelId(label), panel, position });
+            shop.request(LabelRequest::Register { label: LabelId(label), panel: panel(), position: position(label) });
         }
         shop
     }
@@ -232,4 +245,42 @@ proptest! {
             shop.check()?;
         }
     }
+}
+
+#[test]
+fn a_start_looks_first_at_labels_that_check_in_and_measures_once_it_has_looked_at_all() {
+    let (now, labels) = (minute(0), 2 * TURN_MAX as u64 + 500);
+    let mut controller = closed(Market::China, now);
+    for label in 1..=labels {
+        let registered = Entry::Registered { label: LabelId(label), panel: panel(), position: position(label) };
+        let bound = Entry::Bound { label: LabelId(label), skus: vec!["1101".parse().unwrap()], template: None };
+        [registered, bound].iter().for_each(|entry| controller.replay(None, now, entry));
+    }
+    controller.resume(now, None, None);
+    let looked = |controller: &Controller| controller.fleet().labels().filter(|label| label.desired.is_some()).count();
+    assert_eq!((looked(&controller), controller.poll_timeout()), (0, Some(now)));
+    let check_in = CheckIn {
+        label: LabelId(labels),
+        panel: panel(),
+        reason: Reason::Regular,
+        edition: Edition(0),
+        digest: Digest([0; 16]),
+        battery_mv: Millivolts(3_000),
+        rssi_dbm: -60,
+        temperature_c: 20,
+        firmware: 1,
+    };
+    controller.handle(now, Input::Station("front".parse().unwrap(), HeadEvent::CheckIn(check_in)));
+    let is_known = |controller: &Controller, label| controller.fleet().label(LabelId(label)).unwrap().desired.is_some();
+    assert!(is_known(&controller, labels) && !is_known(&controller, labels - 1));
+    assert_eq!((looked(&controller), controller.accuracy().day().count()), (TURN_MAX, 0));
+    // Then others are told of each, and the minute's sample is taken.
+    let mut told = 0;
+    while controller.poll_timeout().is_some_and(|at| at <= now) {
+        controller.handle_timeout(now);
+        told += std::iter::from_fn(|| controller.poll_output()).filter(|it| matches!(it, Output::Changed(_))).count();
+    }
+    assert!(!controller.is_looking());
+    assert_eq!((looked(&controller), told), (labels as usize, labels as usize));
+    assert_eq!(controller.accuracy().day().last().map(|sample| sample.bound), Some(labels as u32));
 }

@@ -115,12 +115,13 @@ impl OverTime {
         let last = self.until.as_micros() / 1_000_000;
         for second in (first..=last).step_by(usize::try_from(step).unwrap_or(1)) {
             let x = self.x(Moment::from_secs(second));
+            let text = clock(second, step, span);
+            let centre = x.min(SIZE.0 - LETTER * text.chars().count() as f64 / 2.0);
             let _ = writeln!(
                 svg,
-                "<path d=\"M{x:.1} {BOTTOM}v5\" stroke=\"#555\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" \
-                 fill=\"#555\">{}</text>",
+                "<path d=\"M{x:.1} {BOTTOM}v5\" stroke=\"#555\"/><text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\" \
+                 fill=\"#555\">{text}</text>",
                 BOTTOM + 20.0,
-                clock(second, step, span),
             );
         }
     }

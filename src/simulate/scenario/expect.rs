@@ -69,9 +69,8 @@ impl Play {
                 let found = self.looks.get(&number).copied().unwrap_or(0.0);
                 Verdict {
                     expected: format!(
-                        "{} to {} of the labels{} are known to be {state} after {at}",
-                        percent(*at_least),
-                        percent(*at_most),
+                        "{} of the labels{} are known to be {state} after {at}",
+                        share(*at_least, *at_most),
                         of(group.as_ref()),
                     ),
                     found: percent(found),
@@ -142,7 +141,7 @@ impl Play {
         match config.shows {
             Curves::Accuracy => {
                 (unit, top) = ("right", 100.0);
-                curves.push(self.accuracy("all labels".to_owned(), window));
+                curves.push(self.accuracy("labels that are right: all".to_owned(), window));
                 for name in &config.groups {
                     let labels = self.group(Some(name));
                     let text = format!("{name} ({})", labels.len());
@@ -154,26 +153,29 @@ impl Play {
                 curves.push(self.curve("their product on the glass".to_owned(), self.record.first_shown()));
             }
             Curves::Till => {
-                let hasty = "customers would be overcharged: a till that does not wait";
+                let hasty = "labels that say less than a hasty till asks";
                 curves.push(self.curve(hasty.to_owned(), self.tills.hasty().counts.clone()));
-                curves.push(self.curve("a till that waits".to_owned(), self.tills.patient().counts.clone()));
+                curves.push(self.curve("than one that waits asks".to_owned(), self.tills.patient().counts.clone()));
             }
             Curves::Health => {
                 curves.push(self.curve("low on battery".to_owned(), self.record.known(State::LowBattery)));
                 curves.push(self.curve("offline".to_owned(), self.record.known(State::Offline)));
-                top = curves.iter().flat_map(|curve| &curve.steps).map(|(_, value)| *value).fold(1.0, f64::max) * 1.25;
+                top = curves.iter().flat_map(|curve| &curve.steps).map(|(_, value)| *value).fold(1.0, f64::max);
             }
         }
         for (curve, colour) in curves.iter_mut().zip(COLOURS) {
             curve.colour = colour;
         }
-        let base_stations = self.scenario.shop.base_stations;
+        let base_stations = match self.scenario.shop.base_stations {
+            1 => "a base station".to_owned(),
+            several => format!("{several} base stations"),
+        };
         over_time(&OverTime {
-            title: format!("{}: {labels} labels at {base_stations} base stations", self.scenario.title),
+            title: format!("{}: {labels} labels at {base_stations}", self.scenario.title),
             from: window.from,
             until: window.until,
             unit,
-            top,
+            top: round_top(top),
             curves,
             remarks: self.remarks(),
             bands: self.bands(),
@@ -234,9 +236,33 @@ impl Play {
     }
 }
 
+/// The next larger number that four parts leave round.
+fn round_top(top: f64) -> f64 {
+    let mut unit = 1.0;
+    loop {
+        for round in [4.0, 8.0, 12.0, 20.0, 32.0] {
+            if round * unit >= top {
+                return round * unit;
+            }
+        }
+        unit *= 10.0;
+    }
+}
+
 /// `99.97 %`; never rounded up to all.
 fn percent(share: f64) -> String {
     format!("{} %", (share * 10_000.0 + 1e-6).floor() / 100.0)
+}
+
+/// `at least 90 %`, and so on.
+fn share(at_least: f64, at_most: f64) -> String {
+    if at_most >= 1.0 {
+        format!("at least {}", percent(at_least))
+    } else if at_least <= 0.0 {
+        format!("at most {}", percent(at_most))
+    } else {
+        format!("{} to {}", percent(at_least), percent(at_most))
+    }
 }
 
 fn of(group: Option<&String>) -> String {

@@ -26,8 +26,8 @@ const KEY: StationKey = StationKey(*b"the key of this simulated shop..");
 /// What an impostor made up.
 const OTHER_KEY: StationKey = StationKey(*b"a key that a stranger made up ..");
 
-/// A shop that was found in order is known to be after this long at most; then the scenario begins.
-const OPENING_MAX: Duration = Duration::from_secs(600);
+/// So long before the scenario begins base stations and labels are found; a shop that is in order is known to be then.
+const OPENING: Duration = Duration::from_secs(600);
 
 /// States of labels are looked at this often in a scenario: as many points as a plot shows.
 const SAMPLES: u32 = 240;
@@ -130,15 +130,14 @@ impl Play {
             radio: config.radio.options(),
             transfers_max: TRANSFERS_MAX,
             small_memories: false,
-            start: scenario.starts,
+            start: scenario.starts - OPENING,
             key: config.keys.then_some(KEY),
         };
         let mut shop = Shop::open(options, HarnessOptions::default(), opening)?;
         if opening == Opening::InOrder {
             shop.hang_all(opening);
-            shop.settle(OPENING_MAX);
         }
-        shop.watch_all();
+        shop.run(OPENING);
         let mut play = Self {
             start: shop.harness.now(),
             record: Record::default(),
