@@ -17,6 +17,7 @@ mod requests;
 pub mod sources;
 mod strangers;
 mod telling;
+pub mod trials;
 pub mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,6 +48,7 @@ use message::{Input, Notice, Output, Publication};
 use sources::Sources;
 use strangers::Strangers;
 use telling::Told;
+use trials::{Trial, Trials};
 use watching::Watching;
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
@@ -131,6 +133,7 @@ pub struct Controller {
     alert_news: Vec<Alert>,
     watching: Watching,
     strangers: Strangers,
+    trials: Trials,
     /// Until then a label that reports is registered unasked.
     enrols_until: Moment,
     accuracy: Accuracy,
@@ -184,6 +187,7 @@ impl Controller {
             alert_news: Vec::new(),
             watching: Watching::new(settings.alerts, now),
             strangers: Strangers::default(),
+            trials: Trials::default(),
             enrols_until: Moment::ZERO,
             accuracy: Accuracy::default(),
             changed: BTreeSet::new(),
@@ -256,6 +260,7 @@ impl Controller {
             Input::Synced { batches, head } => self.handle_synced(now, batches, head),
             Input::JournalFailed(why) => self.handle_journal_failed(now, why),
             Input::Stored(batches) => self.handle_stored(batches),
+            Input::Templates(templates) => self.use_templates(templates),
             Input::Disk { free, total } => self.handle_disk(now, free, total),
         }
         self.settle(now);
@@ -288,6 +293,7 @@ impl Controller {
         self.now = now;
         self.catalog.handle_timeout(now);
         self.look_for_gaps(now);
+        self.end_trials(now);
         self.take_sample(now);
         self.look_for_slowness(now);
         self.look_for_trouble(now);
@@ -335,7 +341,13 @@ impl Controller {
         if self.is_at_it() {
             return Some(self.now);
         }
-        let own = [self.catalog.poll_timeout(), self.sources.poll_timeout(), self.next_sample(), self.slow_at()];
+        let own = [
+            self.catalog.poll_timeout(),
+            self.sources.poll_timeout(),
+            self.next_sample(),
+            self.slow_at(),
+            self.trials.poll_timeout(),
+        ];
         own.into_iter().chain([wake, Some(self.watching.poll_timeout())]).flatten().min()
     }
 
@@ -536,6 +548,9 @@ impl Controller {
     pub fn scene(&self, label: &Label, now: Moment) -> Result<Option<Scene>, SceneError> {
         let Some(binding) = &label.binding else { return Ok(None) };
         let view = self.view(&binding.skus, now);
+        if let Some(Trial { draft, .. }) = self.trials.of(label.id) {
+            return draft.templates.scene(&draft.template, &view, label.panel).map(Some);
+        }
         let template = match &binding.template {
             Some(template) => template,
             None => self.templates.select(&view, label.panel),

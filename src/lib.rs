@@ -47,7 +47,7 @@
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
 //! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display; sealed segments and checkpoints | rewrite |
 //! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock and backups | be the only home of anything |
-//! | [`run`] | the shells: MQTT in and out, webhooks, full reloads, store task, ways to base stations, render threads, clock, telemetry, start and stop | decide |
+//! | [`run`] | the shells: MQTT in and out, webhooks, full reloads, store task, versions of templates, ways to base stations, render threads, clock, telemetry, start and stop | decide |
 //! | [`web`] | pages, REST, server-sent events, metrics; one table of routes says who may use which | keep state of a shop |
 //! | [`config`] | the configuration file, all of its problems at once | be global |
 //! | [`cli`] | one file per command | be called by anything but `main` |

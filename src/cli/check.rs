@@ -1,6 +1,5 @@
 //! `gondola check`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gondola_protocol::{Moment, Panel};
@@ -13,27 +12,11 @@ use crate::catalog::snapshot::{self, Snapshot};
 use crate::catalog::{Catalog, Status};
 use crate::config::{Config, StoreConfig};
 use crate::render::Renderer;
+use crate::render::check::{self, Findings, PANELS, Which, find};
 use crate::run::clock::Clock;
 use crate::run::store_settings;
+use crate::template::Templates;
 use crate::template::view::{LabelView, StoreView};
-use crate::template::{Templates, lint};
-
-/// The panels that a catalog is tried on: each common size, landscape and upright. Colours change no layout, so
-/// each size has one set of them.
-const PANELS: [&str; 12] = [
-    "bw-212x104",
-    "bw-250x122",
-    "bwr-296x128",
-    "bwy-384x168",
-    "bwr-400x300",
-    "bwry-800x480",
-    "bw-104x212",
-    "bwy-122x250",
-    "bwr-128x296",
-    "bwry-168x384",
-    "bwy-300x400",
-    "bwr-480x800",
-];
 
 /// Examples that are printed of each finding.
 const EXAMPLES_MAX: usize = 3;
@@ -57,13 +40,6 @@ pub(super) struct Check {
     /// said by itself when the configuration has radios for them.
     #[arg(long, requires = "catalog")]
     costs: bool,
-}
-
-/// What was found, by its sentence, with the places where it is true.
-type Findings = BTreeMap<String, Vec<String>>;
-
-fn find(findings: &mut Findings, finding: impl ToString, place: &str) {
-    findings.entry(finding.to_string()).or_default().push(place.to_owned());
 }
 
 impl Check {
@@ -150,22 +126,7 @@ fn check_catalog(
         let panel: Panel = panel.parse()?;
         for product in catalog.products() {
             let view = LabelView { store: store.clone(), products: vec![catalog.view(&product.sku, now)] };
-            let chosen = templates.select(&view, panel);
-            for template in templates.names().filter(|name| *name == chosen || templates.suits(name, panel)) {
-                let place = format!("sku {}, template {template}, panel {panel}", product.sku);
-                let scene = match templates.scene(template, &view, panel) {
-                    Ok(scene) => scene,
-                    Err(error) => {
-                        find(findings, error, &place);
-                        continue;
-                    }
-                };
-                if template == chosen {
-                    lint::scene(&view, &scene).iter().for_each(|lint| find(findings, lint, &place));
-                }
-                renderer.render(&scene).findings.iter().for_each(|finding| find(findings, finding, &place));
-                pictures += 1;
-            }
+            pictures += check::view(&mut renderer, templates, Which::All, &view, panel, findings);
         }
     }
     Ok(pictures)

@@ -52,6 +52,15 @@ pub struct PushProgress {
     pub failed: usize,
 }
 
+/// What a push would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushPreview {
+    /// Labels that it concerns.
+    pub total: usize,
+    /// Of those, the ones that would get a picture, or whose picture is on its way already.
+    pub sent: BTreeSet<LabelId>,
+}
+
 /// Reloads that were asked for together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReloadJob {
@@ -110,6 +119,17 @@ impl Controller {
         }
         let facets = facets.into_iter().map(|facet| (facet, None)).collect();
         self.jobs.add(Job::Reload(ReloadJob { asked_at: now, facets }))
+    }
+
+    /// What a push would do, as things stand.
+    #[must_use]
+    pub fn preview_push(&self, order: &PushOrder) -> PushPreview {
+        let mut sent = self.reached(order);
+        let total = sent.len();
+        if order.mode != PushMode::Resend {
+            sent.retain(|id| self.fleet.label(*id).is_some_and(|label| !label.is_in_sync()));
+        }
+        PushPreview { total, sent }
     }
 
     pub(super) fn start_push(&mut self, now: Moment, order: PushOrder) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_drivers::encode::Packed;
@@ -23,7 +24,9 @@ use crate::instant;
 use crate::journal::Position as JournalPosition;
 use crate::journal::entry::{Entry, Position};
 use crate::storage::ViewChange;
-use crate::template::Scene;
+use crate::template::{Scene, SceneError, Templates};
+
+use super::trials::{Draft, TRIALS_MAX};
 
 /// Names a feed message until it may be acknowledged to the broker.
 pub type Delivery = u64;
@@ -87,6 +90,8 @@ pub enum Input {
     JournalFailed(String),
     /// The view holds the first `n` of the stored batches.
     Stored(u64),
+    /// Templates were changed: these hold from now on.
+    Templates(Arc<Templates>),
     /// How much room the disk has on which the journal lies.
     Disk {
         /// Bytes that are free for us.
@@ -212,6 +217,13 @@ pub enum Request {
     Reload {
         /// Which ones.
         facets: Vec<Facet>,
+    },
+    /// Let a label show a draft of a template for a while. It is not kept: a restart ends it.
+    Try {
+        /// The label.
+        label: LabelId,
+        /// The draft; none ends what it tries.
+        draft: Option<Draft>,
     },
     /// Register every label that reports within a time, or no more of them.
     Enrol {
@@ -465,6 +477,15 @@ pub enum Refusal {
     /// A template that does not exist.
     #[error("template `{0}` does not exist; there are {known}", known = .1.join(", "))]
     UnknownTemplate(String, Vec<String>),
+    /// A draft for a label without products.
+    #[error("label {0} is not bound, so there is nothing that it could show; bind it first")]
+    NotBound(LabelId),
+    /// A draft that the label cannot show.
+    #[error(transparent)]
+    NoScene(#[from] SceneError),
+    /// Too many drafts.
+    #[error("{TRIALS_MAX} labels show drafts already; end one of these trials first")]
+    TooManyTrials,
 }
 
 fn list(skus: &[Sku]) -> String {

@@ -36,6 +36,10 @@ impl Controller {
                 let number = self.start_reload(now, facets);
                 self.reply(ticket, Answer::Started(number));
             }
+            Request::Try { label, draft } => match self.decide_trial(now, label, draft) {
+                Ok(()) => self.reply(ticket, Answer::Done),
+                Err(refusal) => self.outputs.push_back(Output::Reply(ticket, Err(refusal))),
+            },
             Request::Enrol { within } => {
                 self.enrols_until = now + within.min(ENROLMENT_MAX);
                 self.reply(ticket, Answer::Done);
@@ -201,6 +205,8 @@ impl Controller {
     fn rebind(&mut self, label: LabelId, binding: Option<Binding>) {
         let old = self.fleet.label(label).and_then(|label| label.binding.clone());
         self.fleet.bind(label, binding.clone());
+        // Whoever binds a label wants to see what it should show.
+        self.trials.end(label);
         self.told.unconfirmed.extend(old.into_iter().chain(binding).flat_map(|binding| binding.skus));
         self.look_again(label, Lane::Interactive);
         self.changed.insert(label);

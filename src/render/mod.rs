@@ -5,6 +5,7 @@
 //! Content never fails: what cannot be shown as wanted is shown as well as it can be, with a [`Finding`].
 
 mod canvas;
+pub mod check;
 mod code;
 mod draw;
 mod face;

@@ -18,6 +18,7 @@ pub mod reload;
 pub mod stations;
 pub mod store;
 pub mod telemetry;
+pub mod templates;
 pub mod tls;
 mod unknown;
 pub mod webhook;
@@ -59,6 +60,7 @@ use reload::{ReloadOrder, Reloads};
 use stations::{Entrance, StationError};
 use store::{Inbox, News, Store, StoreHandle, StoreParts};
 use telemetry::Telemetry;
+use templates::TemplateLibrary;
 use tls::TlsError;
 use webhook::Webhook;
 
@@ -214,6 +216,8 @@ pub struct System {
     pub broker: (String, u16),
     /// Who may use it.
     pub accounts: AccountsHandle,
+    /// The templates, with what was edited on the web.
+    pub templates: TemplateLibrary,
     /// The first admin's password, at the first start: whoever started the process is told.
     pub first_admin: Option<OneTime>,
     /// The base stations' tasks, to read their counters.
@@ -249,11 +253,13 @@ impl System {
         let accounts = AccountsHandle::open(data_dir.path(), clock, failed.clone());
         let accounts = accounts.map_err(StartError::AccountsJournal)?;
         let first_admin = accounts.first_admin().await.map_err(StartError::FirstAdmin)?;
+        let templates = TemplateLibrary::open(data_dir.path(), clock, templates);
         let mut system = Self {
             stores: Vec::new(),
             web,
             broker: broker.clone(),
             accounts,
+            templates,
             first_admin,
             stations: BTreeMap::new(),
             tracker: TaskTracker::new(),
@@ -268,7 +274,7 @@ impl System {
         let outbox = Arc::new(Outbox::default());
         let (safe, acknowledgements) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
         let mut subscribers = Vec::new();
-        let recovery = Recovery { templates, clock, journal: journal_options(config)? };
+        let recovery = Recovery { templates: system.templates.current(), clock, journal: journal_options(config)? };
         let recovered = recovery.of_all(&config.store, &system.data_dir).await?;
         for (store, recovered) in config.store.iter().zip(recovered) {
             let (orders, ordered) = mpsc::channel(reload::ORDERS_MAX);
@@ -308,7 +314,8 @@ impl System {
         let stores = self.stores.iter().zip(&config.store);
         let stores = stores.map(|(handle, store)| StoreInfo { handle: handle.clone(), name: store.name.clone() });
         let way = if tls.is_some() { Way::Tls } else { Way::Plain };
-        let web = Web::new(stores.collect(), telemetry.exposition(), self.accounts.clone(), way);
+        let (accounts, templates) = (self.accounts.clone(), self.templates.clone());
+        let web = Web::new(stores.collect(), telemetry.exposition(), accounts, templates, way);
         self.tracker.spawn(web::serve(listener, tls, web::router(web), self.shutdown.clone()));
     }
 
@@ -345,6 +352,7 @@ impl System {
             acknowledgements,
             reloads,
             outbox,
+            templates: self.templates.watch(),
         };
         let (store, handle) = Store::new(controller, parts, inbox);
         self.stores.push(handle.clone());

@@ -28,7 +28,7 @@ use crate::controller::message::{
 use crate::fleet::ahead::Switch;
 use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, JournalReader, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
-use crate::template::Scene;
+use crate::template::{Scene, Templates};
 
 /// News from journal, view, render threads and base stations that wait for the store.
 const NEWS_MAX: usize = 8_192;
@@ -264,6 +264,8 @@ pub struct StoreParts {
     pub reloads: mpsc::Sender<ReloadOrder>,
     /// What is published.
     pub outbox: Arc<Outbox>,
+    /// The templates that hold.
+    pub templates: watch::Receiver<Arc<Templates>>,
 }
 
 /// The two ends of a store's inbox, made before its parts because they tell it their news.
@@ -379,6 +381,8 @@ impl Store {
                 Some(call) = self.calls.recv(), if !shutdown.is_cancelled() => self.take_call(call),
                 // Cancel-safe: as above.
                 Some(told) = self.told.recv(), if self.listens() && !shutdown.is_cancelled() => self.take_told(told),
+                // Cancel-safe: what has changed is still news in the next turn.
+                Ok(()) = self.parts.templates.changed() => self.take_templates(),
                 // Cancel-safe: the next turn sleeps anew.
                 () = woken => self.controller.handle_timeout(self.parts.clock.now()),
             }
@@ -443,6 +447,11 @@ impl Store {
                 let _ = taken.send(());
             }
         }
+    }
+
+    fn take_templates(&mut self) {
+        let templates = Arc::clone(&self.parts.templates.borrow_and_update());
+        self.controller.handle(self.parts.clock.now(), Input::Templates(templates));
     }
 
     fn take_call(&mut self, call: Call) {

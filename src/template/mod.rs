@@ -48,9 +48,13 @@ pub struct Templates {
     rules: Rules,
     expressions: Expressions,
     pictures: Pictures,
+    /// What they were compiled from.
+    sources: Vec<Source>,
+    rules_source: Source,
 }
 
 /// One file as read: its name for people, its stem, and its text or why there is none.
+#[derive(Debug, Clone)]
 struct Source {
     file: String,
     stem: String,
@@ -117,11 +121,42 @@ impl Templates {
         self.templates.keys().map(String::as_str)
     }
 
+    /// The text that a template was compiled from; none where there is no such template.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let source = self.sources.iter().find(|source| source.stem == name)?;
+        source.text.as_deref().ok()
+    }
+
+    /// The same templates, with other texts for some of them. A name that there is not is left out.
+    ///
+    /// # Errors
+    /// Every problem of every text, with its place.
+    pub fn with_texts<'a>(
+        &self,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Vec<TemplateError>> {
+        let mut sources = self.sources.clone();
+        for (name, text) in texts {
+            if let Some(source) = sources.iter_mut().find(|source| source.stem == name) {
+                source.file = format!("{name}.xml");
+                source.text = within_limit(text.to_owned());
+            }
+        }
+        Self::compile(sources, self.rules_source.clone(), self.pictures.clone())
+    }
+
     /// What is wrong with the templates themselves, whatever they show.
     #[must_use]
     pub fn lints(&self) -> Vec<lint::Lint> {
+        self.names().flat_map(|name| self.lints_of(name)).collect()
+    }
+
+    /// The same of one template.
+    #[must_use]
+    pub fn lints_of(&self, name: &str) -> Vec<lint::Lint> {
         let of = |template: &Template| lint::lacking(&template.name, &template.panels, &template.root.colors());
-        self.templates.values().flat_map(of).collect()
+        self.templates.get(name).map(of).unwrap_or_default()
     }
 
     /// Whether a template is made for a panel; one that there is not is for none.
@@ -162,14 +197,17 @@ impl Templates {
         let mut errors = Vec::new();
         let mut templates = BTreeMap::new();
         let names: Vec<String> = sources.iter().map(|source| source.stem.clone()).collect();
-        for source in sources {
+        for source in &sources {
             let parsed =
                 source.checked(|text| parse::template(text, &source.stem, &mut expressions, &pictures), &mut errors);
             templates.extend(parsed.map(|template| (template.name.to_string(), template)));
         }
-        let rules = rules.checked(|text| Rules::parse(text, &names, &mut expressions), &mut errors);
+        let rules_source = rules;
+        let rules = rules_source.checked(|text| Rules::parse(text, &names, &mut expressions), &mut errors);
         match rules {
-            Some(rules) if errors.is_empty() => Ok(Self { templates, rules, expressions, pictures }),
+            Some(rules) if errors.is_empty() => {
+                Ok(Self { templates, rules, expressions, pictures, sources, rules_source })
+            }
             _ => Err(errors),
         }
     }
@@ -211,12 +249,15 @@ impl Source {
     }
 }
 
+fn within_limit(text: String) -> Result<String, Problem> {
+    if text.len() <= FILE_MAX { Ok(text) } else { Err(Problem::TooLong { found: text.len(), expected: FILE_MAX }) }
+}
+
 fn read(path: &Path) -> Source {
     let text = match std::fs::read(path) {
-        Ok(bytes) if bytes.len() > FILE_MAX => Err(Problem::TooLong { found: bytes.len(), expected: FILE_MAX }),
-        Ok(bytes) => {
-            String::from_utf8(bytes).map_err(|error| Problem::Unreadable { why: error.utf8_error().to_string() })
-        }
+        Ok(bytes) => String::from_utf8(bytes)
+            .map_err(|error| Problem::Unreadable { why: error.utf8_error().to_string() })
+            .and_then(within_limit),
         Err(error) => Err(Problem::Unreadable { why: error.to_string() }),
     };
     Source {

@@ -41,6 +41,24 @@ fn what_ships_compiles_and_is_named() {
 }
 
 #[test]
+fn a_text_takes_the_place_of_another_or_changes_nothing() {
+    let shipped = Templates::embedded();
+    let edited = shipped.with_texts([("standard", "<template name=\"standard\"/>"), ("none", "<")]).unwrap();
+    assert_eq!(edited.text("standard"), Some("<template name=\"standard\"/>"));
+    assert_eq!((edited.text("strip"), edited.text("none")), (shipped.text("strip"), None));
+    assert!(edited.names().eq(shipped.names()));
+    let refused =
+        shipped.with_texts([("standard", "<template name=\"standard\">\n  <text size=\"huge\">a</text></template>")]);
+    let refused: Vec<String> = refused.unwrap_err().iter().map(ToString::to_string).collect();
+    assert!(refused[0].starts_with("standard.xml:2:"), "{refused:?}");
+    let long = format!("<template name=\"standard\"/>{}", " ".repeat(64 * 1024));
+    assert_eq!(
+        shipped.with_texts([("standard", long.as_str())]).unwrap_err()[0].to_string(),
+        "standard.xml:1:1: the file has 65563 bytes; expected at most 65536"
+    );
+}
+
+#[test]
 fn templates_are_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Templates>();

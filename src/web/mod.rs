@@ -15,6 +15,7 @@ mod probes;
 mod problem;
 mod request;
 mod routes;
+mod samples;
 mod selection;
 mod server;
 mod session;
@@ -32,13 +33,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware};
 use gondola_protocol::{LabelId, StoreId};
 use jiff::tz::TimeZone;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 use crate::accounts::{Role, Visitor};
 use crate::run::accounts::AccountsHandle;
 use crate::run::store::StoreHandle;
+use crate::run::templates::{EditError, TemplateLibrary};
 use guard::Rates;
 use idempotency::Answers;
 pub(crate) use pages::url_query;
@@ -47,6 +49,9 @@ pub use server::serve;
 
 /// Longest body: 1000 bindings of 8 SKUs of 64 characters are 700 KiB.
 const BODY_MAX: usize = 1 << 20;
+
+/// Drafts of templates that are looked at at once: one thread's work each, for a second.
+const CHECKS_MAX: usize = 1;
 
 /// One store as the web needs it.
 #[derive(Debug, Clone)]
@@ -74,6 +79,9 @@ pub struct Web {
     stores: BTreeMap<StoreId, Shop>,
     metrics: Metrics,
     accounts: AccountsHandle,
+    templates: TemplateLibrary,
+    /// Held while drafts are looked at: that draws hundreds of pictures.
+    checks: Semaphore,
     /// Whether browsers come through TLS, so that a cookie is for TLS alone.
     is_secure: bool,
     rates: std::sync::Mutex<Rates>,
@@ -105,12 +113,20 @@ impl fmt::Debug for Web {
 impl Web {
     /// The web of these stores.
     #[must_use]
-    pub fn new(stores: Vec<StoreInfo>, metrics: Metrics, accounts: AccountsHandle, way: Way) -> Self {
+    pub fn new(
+        stores: Vec<StoreInfo>,
+        metrics: Metrics,
+        accounts: AccountsHandle,
+        templates: TemplateLibrary,
+        way: Way,
+    ) -> Self {
         let shop = |StoreInfo { handle, name }| (handle.id().clone(), Shop { handle, name, writes: Mutex::default() });
         Self {
             stores: stores.into_iter().map(shop).collect(),
             metrics,
             accounts,
+            templates,
+            checks: Semaphore::new(CHECKS_MAX),
             is_secure: way == Way::Tls,
             rates: std::sync::Mutex::new(Rates::default()),
             answers: Answers::default(),
@@ -122,6 +138,16 @@ impl Web {
     /// The stores that a visitor may look into.
     fn shops<'a>(&'a self, visitor: &'a Visitor) -> impl Iterator<Item = &'a Shop> {
         self.stores.values().filter(|shop| visitor.may_in(Role::Viewer, shop.handle.id()))
+    }
+
+    /// Asks the templates something that reads files or compiles.
+    async fn templates<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&TemplateLibrary) -> Result<T, EditError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let library = self.templates.clone();
+        let answer = tokio::task::spawn_blocking(move || question(&library)).await;
+        Ok(answer.unwrap_or(Err(EditError::Stopped))?)
     }
 
     /// The clock of what belongs to no store: the first store's.
@@ -153,6 +179,7 @@ pub fn router(web: Web) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(pages::problems))
         .layer(middleware::from_fn(guard::writes))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), session::identify))
         .layer(middleware::from_fn(server::in_time))

@@ -90,13 +90,13 @@ fn which(text: Option<&str>) -> Result<Which, Problem> {
     }
 }
 
-fn scale(text: Option<&str>) -> Result<u32, Problem> {
+pub(super) fn scale(text: Option<&str>) -> Result<u32, Problem> {
     let Some(text) = text else { return Ok(1) };
     let scale = text.parse().ok().filter(|scale| (1..=SCALE_MAX).contains(scale));
     scale.ok_or_else(|| Problem::bad_request(format!("scale `{text}` is not 1 to {SCALE_MAX}")))
 }
 
-fn check_size(panel: Panel, scale: u32) -> Result<(), Problem> {
+pub(super) fn check_size(panel: Panel, scale: u32) -> Result<(), Problem> {
     let (width, height) = (u32::from(panel.width()) * scale, u32::from(panel.height()) * scale);
     if width * height <= PIXELS_MAX {
         return Ok(());

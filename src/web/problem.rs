@@ -11,6 +11,7 @@ use crate::accounts::AccountError;
 use crate::controller::message::Refusal;
 use crate::run::accounts::AccountsError;
 use crate::run::store::{RequestError, StoreGone};
+use crate::run::templates::EditError;
 
 /// Why a request was not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +72,9 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) | Refusal::NoAlert(_) => Self::not_found(refusal),
-            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) | Refusal::Bound(..) => Self::conflict(refusal),
+            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) | Refusal::Bound(..) | Refusal::TooManyTrials => {
+                Self::conflict(refusal)
+            }
             Refusal::NotDurable(_) | Refusal::Unsure(_) => Self::unavailable(refusal),
             _ => Self::unprocessable(refusal),
         }
@@ -94,6 +97,17 @@ impl From<AccountsError> for Problem {
             AccountsError::Refused(_) => Self::conflict(error),
             AccountsError::Password(_) | AccountsError::WrongPassword => Self::unprocessable(error),
             AccountsError::Busy | AccountsError::Stopped => Self::unavailable(error),
+        }
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Unknown { .. } | EditError::NoVersion { .. } => Self::not_found(error),
+            EditError::Refused(_) => Self::unprocessable(error),
+            EditError::Overtaken { .. } => Self::conflict(error),
+            EditError::Io { .. } | EditError::Stopped => Self::unavailable(error),
         }
     }
 }

@@ -41,13 +41,28 @@ pub(super) struct Route {
     pub(super) need: Need,
     /// What the interface's document says of it; none for pages.
     pub(super) told: Option<Told>,
+    effect: Effect,
     handler: MethodRouter<Arc<Web>>,
+}
+
+/// What a route does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// It changes something, unless its method says otherwise: that is noted, and carried out once for each key.
+    Changes,
+    /// It only asks, with a question too long for an address.
+    Asks,
 }
 
 impl Route {
     /// Adds what the interface's document says of it.
     pub(super) fn tells(self, told: Told) -> Self {
         Self { told: Some(told), ..self }
+    }
+
+    /// Changes nothing, whatever its method.
+    pub(super) fn asks(self) -> Self {
+        Self { effect: Effect::Asks, ..self }
     }
 }
 
@@ -58,7 +73,7 @@ where
     T: 'static,
 {
     let filter = MethodFilter::try_from(method.clone()).expect("a method of the standard");
-    Route { method, path, need, told: None, handler: on(filter, handler) }
+    Route { method, path, need, told: None, effect: Effect::Changes, handler: on(filter, handler) }
 }
 
 /// Every route.
@@ -70,8 +85,8 @@ pub(super) fn table() -> Vec<Route> {
 
 /// A router of every route, each behind its need.
 pub(super) fn router(web: &Arc<Web>) -> Router<Arc<Web>> {
-    table().into_iter().fold(Router::new(), |router, Route { method, path, need, handler, .. }| {
-        let gate = Gate { web: Arc::clone(web), action: format!("{method} {path}"), need };
+    table().into_iter().fold(Router::new(), |router, Route { method, path, need, effect, handler, .. }| {
+        let gate = Gate { web: Arc::clone(web), action: format!("{method} {path}"), need, effect };
         router.route(path, handler.route_layer(from_fn_with_state(gate, admit)))
     })
 }
@@ -87,10 +102,11 @@ struct Gate {
     /// What the record of who did what calls it.
     action: String,
     need: Need,
+    effect: Effect,
 }
 
 async fn admit(
-    State(Gate { web, action, need }): State<Gate>,
+    State(Gate { web, action, need, effect }): State<Gate>,
     params: RawPathParams,
     request: Request,
     next: Next,
@@ -101,7 +117,7 @@ async fn admit(
         return refused.respond(&request);
     }
     match visitor {
-        Some(visitor) if !request.method().is_safe() => {
+        Some(visitor) if !request.method().is_safe() && effect == Effect::Changes => {
             let (who, now) = (visitor.who.to_string(), web.accounts.now());
             let carry_out = async |request| carry_out(&web, &who, action, request, next).await;
             idempotency::once(&web.answers, now, who.clone(), request, carry_out).await

@@ -7,6 +7,7 @@ mod document;
 mod limits;
 pub(crate) mod shop;
 mod sources;
+mod templates;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use super::{StoreInfo, Way, Web, router, serve};
 use crate::accounts::{Permit, Role};
 use crate::run::accounts::AccountsHandle;
 use crate::run::clock::Clock;
+use crate::run::templates::TemplateLibrary;
+use crate::template::Templates;
 use shop::{Says, TestShop};
 
 /// Longest wait for an event, and for the end of everything.
@@ -47,7 +50,7 @@ struct Site {
     accounts: AccountsHandle,
     hangzhou: TestShop,
     _shanghai: TestShop,
-    _dir: TempDir,
+    dir: TempDir,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -55,19 +58,20 @@ struct Site {
 impl Site {
     async fn start() -> Self {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let hangzhou = TestShop::open("hz-001", "杭州解百店", &tracker, &shutdown);
-        let shanghai = TestShop::open("sh-002", "上海店", &tracker, &shutdown);
+        let (dir, clock) = (TempDir::new().unwrap(), Clock::starting_at(shop::DAY));
+        let templates = TemplateLibrary::open(dir.path(), clock, Arc::new(Templates::embedded()));
+        let hangzhou = TestShop::open("hz-001", "杭州解百店", &templates, &tracker, &shutdown);
+        let shanghai = TestShop::open("sh-002", "上海店", &templates, &tracker, &shutdown);
         let stores = [&hangzhou, &shanghai].map(|shop| StoreInfo { handle: shop.handle.clone(), name: "店".into() });
-        let dir = TempDir::new().unwrap();
-        let clock = Clock::starting_at(shop::DAY);
         let accounts = AccountsHandle::open(dir.path(), clock, CancellationToken::new()).unwrap();
         let (_, token) = accounts.create_token("tests".into(), everything(), None, None).await.unwrap();
-        let web = Web::new(stores.to_vec(), Arc::new(|| "gondola_up 1\n".to_owned()), accounts.clone(), Way::Plain);
+        let metrics = Arc::new(|| "gondola_up 1\n".to_owned());
+        let web = Web::new(stores.to_vec(), metrics, accounts.clone(), templates, Way::Plain);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tracker.spawn(serve(listener, None, router(web), shutdown.clone()));
         let client = client_with(&token);
-        Self { address, client, accounts, hangzhou, _shanghai: shanghai, _dir: dir, tracker, shutdown }
+        Self { address, client, accounts, hangzhou, _shanghai: shanghai, dir, tracker, shutdown }
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -163,7 +167,8 @@ async fn a_label_is_registered_bound_and_read_back() {
             "position": {"aisle": "3", "shelf": "2", "slot": "5"},
             "desired": {"digest": null, "edition": edition, "since": since}, "reported": null,
             "acknowledged_at": null, "displayed_at": null, "last_check_in": null, "base_station": null, "heard_by": [],
-            "battery_mv": null, "battery_days": null, "temperature_c": null, "firmware": null, "upcoming": null, "command": null
+            "battery_mv": null, "battery_days": null, "temperature_c": null, "firmware": null, "upcoming": null, "command": null,
+            "trial": null
         })
     );
     let path = format!("{}/v1/stores/hz-001/labels/{LABEL}", site.address);
@@ -220,6 +225,13 @@ async fn labels_that_report_are_registered_while_somebody_wants_it() {
     let ended = site.post(enrolment, json!({"minutes": 0})).await;
     // What was heard before and has been silent since is still nobody's.
     assert_eq!(ended.json::<Value>().await.unwrap(), before);
+    // The button registers it.
+    let page = site.text("/").await;
+    let (_, button) = page.split_once("data-post=\"/v1/stores/hz-001/labels\" data-body=\"").unwrap();
+    let body = button.split_once('"').unwrap().0.replace("&quot;", "\"");
+    let registered = site.post("/v1/stores/hz-001/labels", serde_json::from_str(&body).unwrap()).await;
+    assert_eq!(registered.status(), StatusCode::OK);
+    site.hangzhou.label(neighbour, |label| label.battery_mv).await;
     let refused = site.post(enrolment, json!({"minutes": 100_000})).await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     site.stop().await;
@@ -630,13 +642,15 @@ async fn probes_and_metrics_answer() {
 async fn a_store_that_ended_is_named_by_the_readiness_probe() {
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let ended = CancellationToken::new();
-    let shop = TestShop::open("hz-001", "杭州解百店", &tracker, &ended);
-    let dir = TempDir::new().unwrap();
-    let accounts = AccountsHandle::open(dir.path(), Clock::starting_at(shop::DAY), CancellationToken::new()).unwrap();
+    let (dir, clock) = (TempDir::new().unwrap(), Clock::starting_at(shop::DAY));
+    let templates = TemplateLibrary::open(dir.path(), clock, Arc::new(Templates::embedded()));
+    let shop = TestShop::open("hz-001", "杭州解百店", &templates, &tracker, &ended);
+    let accounts = AccountsHandle::open(dir.path(), clock, CancellationToken::new()).unwrap();
     let web = Web::new(
         vec![StoreInfo { handle: shop.handle, name: "店".into() }],
         Arc::new(String::new),
         accounts,
+        templates,
         Way::Plain,
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -708,7 +722,8 @@ async fn with_a_certificate_only_tls_is_spoken() {
     let site = Site::start().await;
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let tls = TlsServer::showing(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
-    let web = Web::new(Vec::new(), Arc::new(String::new), site.accounts.clone(), Way::Tls);
+    let templates = TemplateLibrary::open(site.dir.path(), Clock::start(), Arc::new(Templates::embedded()));
+    let web = Web::new(Vec::new(), Arc::new(String::new), site.accounts.clone(), templates, Way::Tls);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     site.tracker.spawn(serve(listener, Some(tls), router(web), site.shutdown.clone()));

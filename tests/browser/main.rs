@@ -1,14 +1,16 @@
 //! The dashboard as a person sees it: a headless Chromium opens the page of a running demonstration, sees every
 //! label, and sees a price arrive on a glass without touching anything; people log in, and bind labels by scanner.
 
+mod pages;
 mod people;
 mod shop;
+mod work;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -68,6 +70,22 @@ pub(crate) enum Screen {
     Phone(u32),
 }
 
+/// What a person's system is set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Light,
+    Dark,
+}
+
+impl Scheme {
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Light => "--blink-settings=preferredColorScheme=1",
+            Self::Dark => "--blink-settings=preferredColorScheme=0",
+        }
+    }
+}
+
 /// `chromedriver` on a port of its own; it ends with this value.
 pub(crate) struct Chromedriver {
     process: Child,
@@ -79,7 +97,8 @@ pub(crate) struct Chromedriver {
 impl Chromedriver {
     pub(crate) fn start() -> anyhow::Result<Self> {
         let mut command = Command::new("chromedriver");
-        let command = command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped());
+        let command =
+            command.arg("--port=0").env("XDG_DATA_HOME", fonts()?).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().context("cannot start `chromedriver`; `tests/run` installs it")?;
         let mut output = BufReader::new(process.stdout.take().context("its output is piped")?);
         let mut line = String::new();
@@ -97,6 +116,15 @@ impl Chromedriver {
     }
 
     pub(crate) async fn browser_on(&self, profile: &Path, screen: Screen) -> WebDriverResult<WebDriver> {
+        self.browser_in(profile, screen, Scheme::Light).await
+    }
+
+    pub(crate) async fn browser_in(
+        &self,
+        profile: &Path,
+        screen: Screen,
+        scheme: Scheme,
+    ) -> WebDriverResult<WebDriver> {
         let mut wanted = DesiredCapabilities::chrome();
         if let Screen::Phone(width) = screen {
             let metrics = serde_json::json!({"width": width, "height": 740, "pixelRatio": 2, "touch": true});
@@ -105,6 +133,7 @@ impl Chromedriver {
         for flag in CHROMIUM_FLAGS {
             wanted.add_arg(flag)?;
         }
+        wanted.add_arg(scheme.flag())?;
         wanted.add_arg(&format!("--user-data-dir={}", profile.display()))?;
         let driver = WebDriver::new(format!("http://127.0.0.1:{}", self.port), wanted).await?;
         driver.set_script_timeout(PATIENCE).await?;
@@ -117,6 +146,17 @@ impl Drop for Chromedriver {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A folder in which browsers find the fonts that ship: a bare system has none with Chinese.
+fn fonts() -> anyhow::Result<PathBuf> {
+    let share = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("share");
+    std::fs::create_dir_all(&share)?;
+    let link = share.join("fonts");
+    // Tests that start at once make it together.
+    let made = std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("label-templates/fonts"), &link);
+    made.or_else(|error| if link.exists() { Ok(()) } else { Err(error) })?;
+    Ok(share)
 }
 
 /// The port in `ChromeDriver was started successfully on port 33435.`

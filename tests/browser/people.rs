@@ -1,15 +1,15 @@
-//! People at work: a first login, binding at the shelf by scanner, and every page on a phone in both languages.
+//! People at work: a first login, and binding at the shelf by scanner.
 
 use std::path::PathBuf;
 
-use anyhow::{anyhow, ensure};
+use anyhow::ensure;
 use serde_json::json;
 use thirtyfour::prelude::*;
 
-use crate::{Chromedriver, Screen, until, with_demo};
+use crate::{Chromedriver, Scheme, Screen, until, with_demo};
 
 /// A small phone.
-const PHONE: u32 = 360;
+pub(crate) const PHONE: u32 = 360;
 
 /// Labels that one person binds without touching the screen.
 const IN_A_ROW: usize = 300;
@@ -18,11 +18,23 @@ const IN_A_ROW: usize = 300;
 const AT_ONCE: usize = 15;
 
 /// A browser on a running demonstration, logged in by its link.
-async fn visit(screen: Screen, work: impl AsyncFnOnce(&WebDriver, &str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) async fn visit(
+    screen: Screen,
+    work: impl AsyncFnOnce(&WebDriver, &str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    visit_in(Scheme::Light, screen, work).await
+}
+
+/// The same where everything is set to light or dark.
+pub(crate) async fn visit_in(
+    scheme: Scheme,
+    screen: Screen,
+    work: impl AsyncFnOnce(&WebDriver, &str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let chromedriver = Chromedriver::start()?;
     let profile = tempfile::tempdir()?;
     with_demo(async |link| {
-        let browser = chromedriver.browser_on(profile.path(), screen).await?;
+        let browser = chromedriver.browser_in(profile.path(), screen, scheme).await?;
         let origin = link.split("/enter").next().unwrap_or_default().to_owned();
         let worked = async {
             browser.goto(&link).await?;
@@ -40,18 +52,23 @@ async fn visit(screen: Screen, work: impl AsyncFnOnce(&WebDriver, &str) -> anyho
 
 /// Keeps a picture of a page beside what is built, for whoever wants to look at it.
 pub(crate) async fn picture(browser: &WebDriver, name: &str) -> anyhow::Result<()> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pages");
-    std::fs::create_dir_all(&folder)?;
-    Ok(browser.screenshot(&folder.join(format!("{name}.png"))).await?)
+    Ok(browser.screenshot(&pictures()?.join(format!("{name}.png"))).await?)
 }
 
-async fn fill(browser: &WebDriver, selector: &str, text: &str) -> anyhow::Result<()> {
+/// Where the pictures are kept.
+pub(crate) fn pictures() -> anyhow::Result<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+pub(crate) async fn fill(browser: &WebDriver, selector: &str, text: &str) -> anyhow::Result<()> {
     let field = browser.find(By::Css(selector)).await?;
     field.clear().await?;
     Ok(field.send_keys(text).await?)
 }
 
-async fn press(browser: &WebDriver, selector: &str) -> anyhow::Result<()> {
+pub(crate) async fn press(browser: &WebDriver, selector: &str) -> anyhow::Result<()> {
     Ok(browser.find(By::Css(selector)).await?.click().await?)
 }
 
@@ -173,47 +190,4 @@ async fn three_hundred_labels_are_bound_by_a_scanner_without_touching_the_screen
         picture(browser, "bind-unknown").await
     })
     .await
-}
-
-/// Every page of a person, by name.
-const PAGES: [(&str, &str); 12] = [
-    ("overview", "/"),
-    ("store", "/stores/demo?health=in_sync"),
-    ("label", "/stores/demo/labels/0000021B6D400000"),
-    ("shelves", "/stores/demo/shelves"),
-    ("bind", "/stores/demo/bind"),
-    ("search", "/search?q=1"),
-    ("account", "/account"),
-    ("users", "/users"),
-    ("tokens", "/tokens"),
-    ("acts", "/acts"),
-    ("login", "/login"),
-    ("nowhere", "/nowhere"),
-];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_fits_a_phone_in_both_languages() -> anyhow::Result<()> {
-    visit(Screen::Phone(PHONE), async |browser, origin| {
-        until::<bool>(browser, "return document.querySelectorAll('.card img').length > 2").await?;
-        let mut too_wide = Vec::new();
-        for language in ["en", "zh-CN"] {
-            for (name, path) in PAGES {
-                browser.goto(format!("{origin}/language?to={language}")).await?;
-                browser.goto(format!("{origin}{path}")).await?;
-                let look = "return [document.documentElement.scrollWidth, document.documentElement.lang]";
-                let (width, tag): (u32, String) = until(browser, look).await?;
-                if name != "nowhere" {
-                    ensure!(tag == language, "{name} is in {tag}");
-                }
-                if width > PHONE {
-                    too_wide.push(format!("{name} in {language}: {width}"));
-                }
-                picture(browser, &format!("{name}-{language}")).await?;
-            }
-        }
-        ensure!(too_wide.is_empty(), "pages wider than {PHONE}: {too_wide:?}");
-        Ok(())
-    })
-    .await
-    .map_err(|error| anyhow!("{error:#}"))
 }

@@ -11,6 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::journal::memory::MemoryDirectory;
+use crate::run::templates::TemplateLibrary;
+use crate::template::Templates;
 use crate::web::tests::shop::{DAY, TestShop};
 
 /// Longest wait for something to arrive.
@@ -170,7 +172,8 @@ struct Site {
 impl Site {
     fn start(disk: MemoryDirectory, dir: &TempDir, config: WebhookConfig) -> Self {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let shop = TestShop::open_on(disk, "hz-001", "杭州解百店", &tracker, &shutdown);
+        let templates = TemplateLibrary::open(dir.path(), Clock::starting_at(DAY), Arc::new(Templates::embedded()));
+        let shop = TestShop::open_on(disk, ("hz-001", "杭州解百店"), &templates, &tracker, &shutdown);
         let stores = [(shop.handle.clone(), "杭州解百店".to_owned())];
         let webhook = Webhook::new(config, QUICK, stores, Clock::starting_at(DAY), dir.path()).unwrap();
         tracker.spawn(webhook.run(shutdown.clone()));

@@ -137,6 +137,53 @@ pub(in crate::web) struct Reload {
     facets: Option<Vec<String>>,
 }
 
+/// A template's new text.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not read")]
+pub(in crate::web) struct TemplateText {
+    text: String,
+    /// The version that was edited: another one by now is a conflict.
+    version: Option<u32>,
+}
+
+/// Where to go back to.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not read")]
+pub(in crate::web) struct RollBack {
+    /// A version; 0 is the template as it came.
+    to: u32,
+}
+
+/// A template that is not saved.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not read")]
+pub(in crate::web) struct Draft {
+    text: String,
+}
+
+/// A draft, and what it is drawn for.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not read")]
+pub(in crate::web) struct DraftPreview {
+    text: String,
+    #[schema(example = "bwr-296x128")]
+    panel: Option<String>,
+    /// One of the store's products.
+    sku: Option<String>,
+    /// Instead of it, a product that ships: pistachios, clementines, egg-cakes, gift-box, honey or salt.
+    sample: Option<String>,
+    /// 1 to 8.
+    scale: Option<String>,
+}
+
+/// A draft that a label shows.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not read")]
+pub(in crate::web) struct TrialOrder {
+    template: String,
+    text: String,
+}
+
 /// For how many minutes labels that report are registered unasked: 0 to 240.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, not read")]

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use gondola_protocol::Moment;
+use gondola_protocol::{LabelId, Moment};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::ITEMS_MAX;
 use crate::catalog::wire::Facet;
 use crate::controller::Controller;
-use crate::controller::jobs::{Job, Push, ReloadJob};
+use crate::controller::jobs::{Job, Push, PushPreview, ReloadJob};
 use crate::controller::message::{Answer, PushMode, PushOrder, Reach, Request};
+use crate::fleet::health::Health;
 use crate::instant;
 use crate::web::Web;
 use crate::web::problem::Problem;
@@ -23,6 +25,20 @@ use crate::web::request::{self, Body, FieldError, Fields};
 #[derive(Serialize, ToSchema)]
 pub(super) struct Started {
     id: String,
+}
+
+/// What a push would do, as things stand.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PushPreviewJson {
+    /// Labels that it concerns.
+    total: usize,
+    /// Of those, the ones that would get a picture.
+    to_send: usize,
+    /// Of those, the ones that no base station has heard of late: theirs wait.
+    offline: usize,
+    /// The first 1000 that would get a picture.
+    #[schema(value_type = Vec<String>)]
+    labels: Vec<LabelId>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -58,6 +74,27 @@ pub(super) async fn push(
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
     start(&web, &store, Request::Push(order(body)?)).await
+}
+
+pub(super) async fn preview_push(
+    State(web): State<Arc<Web>>,
+    Path(store): Path<String>,
+    Body(body): Body,
+) -> Result<Json<PushPreviewJson>, Problem> {
+    let order = order(body)?;
+    let read = web.shop(&store)?.handle.read(move |controller, now| {
+        let PushPreview { total, sent } = controller.preview_push(&order);
+        let is_offline = |id: &&LabelId| {
+            controller.fleet().label(**id).is_some_and(|label| Health::of(label, now) == Health::Offline)
+        };
+        PushPreviewJson {
+            total,
+            to_send: sent.len(),
+            offline: sent.iter().filter(is_offline).count(),
+            labels: sent.into_iter().take(ITEMS_MAX).collect(),
+        }
+    });
+    Ok(Json(read.await?))
 }
 
 pub(super) async fn reload(

@@ -60,6 +60,14 @@ pub(super) struct LabelJson {
     /// What it shows from an instant on.
     upcoming: Option<UpcomingJson>,
     command: Option<CommandJson>,
+    /// The draft of a template that it shows for a while.
+    trial: Option<TrialJson>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TrialJson {
+    template: String,
+    until: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -247,6 +255,10 @@ impl LabelJson {
                 staged: label.keeps_upcoming(),
             }),
             command: label.command.as_ref().map(|command| CommandJson::of(command, zone)),
+            trial: controller
+                .trials()
+                .of(label.id)
+                .map(|trial| TrialJson { template: trial.draft.template.clone(), until: at(trial.until) }),
         }
     }
 }

@@ -15,6 +15,7 @@ mod results;
 mod rows;
 mod scan;
 mod stores;
+pub(super) mod templates;
 
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
     const LEAD: Need = Need::Role(Role::Manager);
     const OK: StatusCode = StatusCode::OK;
     const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
+    const DESIGN: Need = Need::Everywhere(Role::Admin);
     let mut routes = vec![
         get("/v1/stores", LOOK, stores::list, Told::of("The stores that you may look into").gives::<List<stores::StoreJson>>(OK)),
         get("/v1/stores/{store}", LOOK, stores::show, Told::of("A store with its counts and base stations").gives::<stores::SummaryJson>(OK)),
@@ -71,6 +73,7 @@ pub(super) fn routes() -> Vec<Route> {
         put("/v1/stores/{store}/promotions", LEAD, rows::put_promotions, Told::of("Replace promotions").takes::<bodies::Rows>().gives::<results::Results>(OK)),
         put("/v1/stores/{store}/assortment", LEAD, rows::put_assortment, Told::of("Change what the store sells").takes::<bodies::Rows>().gives::<results::Results>(OK)),
         post("/v1/stores/{store}/push", LEAD, jobs::push, Told::of("Look at labels again, and send what differs, or everything").takes::<bodies::Push>().gives::<jobs::Started>(ACCEPTED)),
+        post("/v1/stores/{store}/push/preview", LOOK, jobs::preview_push, Told::of("What a push would do: the same body, and nothing is sent").takes::<bodies::Push>().gives::<jobs::PushPreviewJson>(OK)).asks(),
         get("/v1/stores/{store}/pushes/{id}", LOOK, jobs::show_push, Told::of("How far a push is").gives::<jobs::PushJson>(OK)),
         post("/v1/stores/{store}/reload", LEAD, jobs::reload, Told::of("Fetch facets whole").takes::<bodies::Reload>().gives::<jobs::Started>(ACCEPTED)),
         get("/v1/stores/{store}/reloads/{id}", LOOK, jobs::show_reload, Told::of("How far a reload is").gives::<jobs::ReloadJson>(OK)),
@@ -93,6 +96,17 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/stores/{store}/labels/{label}/image.png", LOOK, picture::image, Told::of("What should be on a label, what is, or where they differ").query::<picture::Query>().gives_other("image/png")),
         get("/v1/stores/{store}/audit", LOOK, audit::show, Told::of("What a label's glass was proven to show at an instant").query::<audit::Query>().gives::<audit::AuditJson>(OK)),
         get("/v1/stores/{store}/pictures/{digest}", LOOK, picture::by_digest, Told::of("A picture that is kept").gives_other("image/png")),
+        get("/v1/templates", LOOK, templates::list, Told::of("Templates").gives::<List<templates::TemplateJson>>(OK)),
+        get("/v1/templates/{template}", LOOK, templates::show, Told::of("A template and its text").gives::<templates::TemplateJson>(OK)),
+        put("/v1/templates/{template}", DESIGN, templates::put, Told::of("Change a template: labels that show it get a new picture").takes::<bodies::TemplateText>().gives::<templates::TemplateJson>(OK)),
+        get("/v1/templates/{template}/versions", LOOK, templates::versions, Told::of("Who changed a template when, newest first").gives::<List<templates::VersionJson>>(OK)),
+        get("/v1/templates/{template}/versions/{version}", LOOK, templates::version, Told::of("A version and its text; 0 is the template as it came").gives::<templates::VersionJson>(OK)),
+        post("/v1/templates/{template}/rollback", DESIGN, templates::roll_back, Told::of("Take up an earlier version's text again").takes::<bodies::RollBack>().gives::<templates::TemplateJson>(OK)),
+        get("/v1/stores/{store}/templates/{template}/preview.png", LOOK, templates::preview, Told::of("What a template makes of a product").query::<templates::PreviewQuery>().gives_other("image/png")),
+        post("/v1/stores/{store}/templates/{template}/preview.png", DESIGN, templates::preview_draft, Told::of("What a draft would make of a product").takes::<bodies::DraftPreview>().gives_other("image/png")).asks(),
+        post("/v1/stores/{store}/templates/{template}/check", DESIGN, templates::check, Told::of("What is wrong with a draft, on the samples and some of the store's products").takes::<bodies::Draft>().gives::<templates::CheckJson>(OK)).asks(),
+        post("/v1/stores/{store}/labels/{label}/trial", DESIGN, templates::begin_trial, Told::of("Let one label show a draft for half an hour").takes::<bodies::TrialOrder>().gives::<labels::LabelJson>(OK)),
+        delete("/v1/stores/{store}/labels/{label}/trial", BIND, templates::end_trial, Told::of("Let a label show what it should again").gives::<labels::LabelJson>(OK)),
         get("/v1/events", LOOK, events::events, Told::of("Changes as they happen, as server-sent events").query::<events::Query>().gives_other("text/event-stream")),
     ];
     routes.extend(commands::routes(BIND));

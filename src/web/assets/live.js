@@ -10,7 +10,8 @@
   const chinese = document.documentElement.lang.startsWith("zh");
   const live = document.getElementById("live");
   const sections = [...document.querySelectorAll("section[data-store]")];
-  const page = document.querySelector("section.label");
+  const WHOLE = "section.label, section.live"; // pages that are read again as a whole
+  const page = document.querySelector(WHOLE);
   const now = Number(document.body.dataset.now);
   const clockAhead = now ? Date.now() - now : 0;
   if (sections.length === 0) return;
@@ -71,11 +72,12 @@
 
   // A button that decides something or tells a label to do something: what follows is seen in what is read again.
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("button[data-post]");
+    const button = event.target.closest("button[data-post], button[data-delete]");
     if (!button) return;
     button.parentElement.querySelectorAll("button").forEach((other) => (other.disabled = true));
+    const [method, path] = button.dataset.post ? ["POST", button.dataset.post] : ["DELETE", button.dataset.delete];
     const headers = { "Content-Type": "application/json" };
-    await fetch(button.dataset.post, { method: "POST", headers, body: button.dataset.body }).catch(() => {});
+    await fetch(path, { method, headers, body: button.dataset.body }).catch(() => {});
     if (page) return readPage().catch(() => {});
     await readSummary(button.closest("section[data-store]").dataset.store).catch(() => {});
   });
@@ -94,9 +96,9 @@
 
   const readPage = async () => {
     const whole = await read(location.href);
-    const fresh = whole?.querySelector("section.label");
+    const fresh = whole?.querySelector(WHOLE);
     if (!fresh) return location.reload();
-    const old = document.querySelector("section.label");
+    const old = document.querySelector(WHOLE);
     for (const image of fresh.querySelectorAll("img")) {
       const same = [...old.querySelectorAll("img")].find((one) => one.getAttribute("src") === image.getAttribute("src"));
       if (same) image.replaceWith(same);
@@ -133,7 +135,7 @@
 
   const note = ({ store, label }) => {
     if (page) {
-      pageChanged ||= page.dataset.label === label && page.dataset.store === store;
+      pageChanged ||= (page.dataset.label ?? label) === label && page.dataset.store === store;
       return;
     }
     if (!changed.has(store)) changed.set(store, new Set());

@@ -11,6 +11,7 @@ use super::card::{self, Glass};
 use super::layout::{self, Frame};
 use super::{PageProblem, words};
 use crate::controller::Controller;
+use crate::controller::trials::{Draft, Trial};
 use crate::fleet::health::{Health, LOW_BATTERY};
 use crate::fleet::label::Label;
 use crate::instant;
@@ -27,6 +28,7 @@ struct Seen {
     health: Health,
     products: Vec<ProductView>,
     base_station: Option<String>,
+    trial: Option<Trial>,
     battery_days: Option<u32>,
     now: Moment,
     zone: TimeZone,
@@ -55,6 +57,7 @@ impl Seen {
             health: Health::of(label, now),
             products: skus.iter().map(|sku| controller.catalog().view(sku, now)).collect(),
             base_station: selection::base_station(controller, label).map(ToString::to_string),
+            trial: controller.trials().of(label.id).cloned(),
             battery_days: controller.battery_days(label),
             label: label.clone(),
             now,
@@ -106,10 +109,25 @@ impl Seen {
                         strong { (words.action) }
                     }
                 }
+                (self.tries(store))
                 (self.pictures(store))
                 (self.commands(store))
                 (self.product_table())
                 div.facts { (self.clocks()) (self.device()) (self.picture_facts()) }
+            }
+        }
+    }
+
+    /// A draft that it shows for a while, and how that ends.
+    fn tries(&self, store: &StoreId) -> Markup {
+        let Some(Trial { draft: Draft { template, .. }, until }) = &self.trial else { return html! {} };
+        html! {
+            div.commands.trying {
+                span {
+                    (self.say("It shows a draft of the template ", "正在试用模板 ")) a href={ "/templates/" (template) } { (template) }
+                    (self.say(" until ", " 的草稿，至 ")) (instant::on_the_clock(*until, self.now, &self.zone)) "."
+                }
+                button type="button" data-delete={ "/v1/stores/" (store) "/labels/" (self.label.id) "/trial" } { (self.say("End the trial", "结束试用")) }
             }
         }
     }
@@ -173,7 +191,7 @@ impl Seen {
             return html! {};
         }
         html! {
-            div.wide {
+            div.wide tabindex="0" role="region" aria-label=(self.say("Products", "商品")) {
                 table {
                     thead { tr {
                         th { (self.say("Product", "商品")) } th { "SKU" } th { (self.say("Price", "价格")) }

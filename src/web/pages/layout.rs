@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use gondola_protocol::Moment;
 use jiff::tz::TimeZone;
@@ -51,10 +52,10 @@ impl Frame {
                 body data-now=[now.map(Moment::as_millis)] {
                     header.top {
                         a.brand href="/" { "Gondola" }
+                        span #live role="status" {}
                         nav {
                             @if let Some(visitor) = &self.visitor { (self.links(visitor)) }
                             a href=(switch) lang=(self.say("zh-CN", "en")) { (self.say("中文", "English")) }
-                            span #live role="status" {}
                         }
                     }
                     main { (content) }
@@ -63,9 +64,33 @@ impl Frame {
         }
     }
 
+    /// A page that says what went wrong.
+    pub(super) fn problem(&self, problem: &Problem) -> Markup {
+        let english = problem.status.canonical_reason().unwrap_or("Error");
+        let chinese = match problem.status {
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "请求有误",
+            StatusCode::UNAUTHORIZED => "请先登录",
+            StatusCode::FORBIDDEN => "没有权限",
+            StatusCode::NOT_FOUND => "未找到",
+            StatusCode::CONFLICT => "与现状冲突",
+            StatusCode::SERVICE_UNAVAILABLE => "暂时不可用",
+            _ => "出错了",
+        };
+        let title = self.say(english, chinese);
+        let content = html! {
+            h1 { (title) }
+            p { (words::sentence(&problem.detail)) }
+            p { a href="/" { (self.say("Back to the overview", "返回首页")) } }
+        };
+        self.page(title, None, &content)
+    }
+
     fn links(&self, visitor: &Visitor) -> Markup {
         html! {
             a href="/search" { (self.say("Search", "搜索")) }
+            @if visitor.may_somewhere(Role::Manager) && !visitor.must_choose_password {
+                a href="/templates" { (self.say("Templates", "模板")) }
+            }
             @if visitor.may_everywhere(Role::Admin) && !visitor.must_choose_password {
                 a href="/users" { (self.say("Users", "用户")) }
                 a href="/tokens" { (self.say("Tokens", "令牌")) }
@@ -88,18 +113,6 @@ fn head(title: &str) -> Markup {
             script src="/assets/live.js" defer {}
         }
     }
-}
-
-/// A page that says what went wrong; nothing is known of who looks at it.
-pub(super) fn problem(problem: &Problem) -> Markup {
-    let title = problem.status.canonical_reason().unwrap_or("Error");
-    let content = html! {
-        h1 { (title) }
-        p { (words::sentence(&problem.detail)) }
-        p { a href="/" { "Back to the overview" } }
-    };
-    let frame = Frame { visitor: None, language: Language::English, path: "/".to_owned() };
-    frame.page(title, None, &content)
 }
 
 /// A health's mark and name.

@@ -10,13 +10,19 @@ mod label;
 mod layout;
 mod matters;
 mod overview;
+mod plot;
+mod push;
 mod search;
 mod shelves;
+mod templates;
 mod tokens;
 mod users;
 mod words;
 
+use axum::Extension;
+use axum::extract::Request;
 use axum::http::{HeaderName, Method, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
@@ -31,6 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
     let style = asset("text/css; charset=utf-8", include_str!("../assets/style.css"));
     let script = asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"));
     let bind_script = asset("text/javascript; charset=utf-8", include_str!("../assets/bind.js"));
+    let templates_script = asset("text/javascript; charset=utf-8", include_str!("../assets/templates.js"));
     let icon = asset("image/svg+xml", include_str!("../assets/icon.svg"));
     let (get, post) = (Method::GET, Method::POST);
     vec![
@@ -41,9 +48,14 @@ pub(super) fn routes() -> Vec<Route> {
         route(get.clone(), "/stores/{store}/alerts/list", LOOK, alerts::fragment),
         route(get.clone(), "/stores/{store}/bind", Need::Role(Role::Staff), bind::page),
         route(get.clone(), "/stores/{store}/shelves", LOOK, shelves::page),
+        route(get.clone(), "/stores/{store}/push", Need::Role(Role::Manager), push::page),
+        route(post.clone(), "/stores/{store}/push", Need::Role(Role::Manager), push::send),
+        route(get.clone(), "/stores/{store}/pushes/{id}", LOOK, push::progress),
         route(get.clone(), "/stores/{store}/labels/{label}", LOOK, label::page),
         route(get.clone(), "/stores/{store}/labels/{label}/card", LOOK, card::fragment),
         route(get.clone(), "/search", LOOK, search::page),
+        route(get.clone(), "/templates", LOOK, templates::list),
+        route(get.clone(), "/templates/{template}", LOOK, templates::editor),
         route(get.clone(), "/login", Need::Nothing, account::login_page),
         route(post.clone(), "/login", Need::Nothing, account::login),
         route(post.clone(), "/logout", Need::Account, account::logout),
@@ -63,6 +75,7 @@ pub(super) fn routes() -> Vec<Route> {
         route(get.clone(), "/assets/style.css", Need::Nothing, async || style),
         route(get.clone(), "/assets/live.js", Need::Nothing, async || script),
         route(get.clone(), "/assets/bind.js", Need::Nothing, async || bind_script),
+        route(get.clone(), "/assets/templates.js", Need::Nothing, async || templates_script),
         route(get, "/assets/icon.svg", Need::Nothing, async || icon),
     ]
 }
@@ -91,7 +104,17 @@ impl<P: Into<Problem>> From<P> for PageProblem {
 }
 
 impl IntoResponse for PageProblem {
+    /// Only the status, and the problem for [`problems`], which knows who reads it.
     fn into_response(self) -> Response {
-        (self.0.status, layout::problem(&self.0)).into_response()
+        (self.0.status, Extension(self.0)).into_response()
+    }
+}
+
+/// Writes the pages of problems, in the reader's language.
+pub(super) async fn problems(frame: layout::Frame, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    match response.extensions().get::<Problem>() {
+        Some(problem) => (problem.status, frame.problem(problem)).into_response(),
+        None => response,
     }
 }

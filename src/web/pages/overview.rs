@@ -12,7 +12,7 @@ use super::attention::Attention;
 use super::card::Card;
 use super::layout::{self, Frame};
 use super::matters::{Decides, Matters};
-use super::{PageProblem, url_query, words};
+use super::{PageProblem, plot, url_query, words};
 use crate::accounts::{Role, Visitor};
 use crate::controller::Controller;
 use crate::fleet::health::Health;
@@ -71,6 +71,7 @@ struct Seen {
     name: String,
     now: Moment,
     summary: Summary,
+    plot: Markup,
     cards: Picked<Card>,
     search: Search,
     language: Language,
@@ -178,7 +179,8 @@ async fn see(shop: &Shop, search: Search, limit: usize, language: Language) -> R
         let mut selection = search.selection(limit);
         selection.filter.bound_only = search.is_plain();
         let cards = selection.pick(controller, now, |label| Card::of(controller, label, now, language));
-        Seen { store, name, now, summary: Summary::of(controller, now, language), cards, search, language }
+        let plot = plot::accuracy(controller, now, language);
+        Seen { store, name, now, summary: Summary::of(controller, now, language), plot, cards, search, language }
     });
     read.await
 }
@@ -195,8 +197,10 @@ impl Seen {
                     a.button href={ "/stores/" (store) "/shelves" } { (language.say("Shelves", "货架")) }
                     a.button href={ "/stores/" (store) "/alerts" } { (language.say("Alerts", "告警")) }
                     @if visitor.may_in(Role::Staff, store) { a.button href={ "/stores/" (store) "/bind" } { (language.say("Bind labels", "绑定价签")) } }
+                    @if visitor.may_in(Role::Manager, store) { a.button href={ "/stores/" (store) "/push" } { (language.say("Send pictures", "推送画面")) } }
                 }
                 div.summary { (self.summary.markup(store, visitor)) }
+                (self.plot)
                 (self.form())
                 div.cards { @for card in &self.cards.items { (card.markup(store)) } }
                 p.none hidden[!self.cards.items.is_empty()] { (language.say("No label to show here.", "没有可显示的价签。")) }
@@ -421,5 +425,5 @@ impl Summary {
 
 /// What the registration of a label takes.
 fn registration(label: LabelId, panel: Panel) -> String {
-    serde_json::json!([{ "label": label, "panel": panel }]).to_string()
+    serde_json::json!({ "items": [{ "label": label, "panel": panel }] }).to_string()
 }

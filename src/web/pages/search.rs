@@ -1,10 +1,11 @@
-//! Search over everything: labels and products of every store that the visitor may look into.
+//! Search over everything: templates, and labels, products, promotions and base stations of every store that the visitor
+//! may look into.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use futures_util::future::try_join_all;
-use gondola_protocol::{LabelId, Moment};
+use gondola_protocol::{LabelId, Moment, StationId};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -47,9 +48,18 @@ struct FoundProduct {
     labels: Vec<LabelId>,
 }
 
+struct FoundPromotion {
+    id: String,
+    text: Option<String>,
+    products: usize,
+}
+
 struct Found {
     labels: Vec<FoundLabel>,
     products: Vec<FoundProduct>,
+    promotions: Vec<FoundPromotion>,
+    /// Base stations, and whether each is up.
+    stations: Vec<(StationId, bool)>,
 }
 
 /// The page.
@@ -66,14 +76,26 @@ pub(super) async fn page(
         shop.handle.read(move |controller, now| Found::of(controller, &text, now, language))
     });
     let found = try_join_all(reads).await?;
-    let nothing = found.iter().all(|found| found.labels.is_empty() && found.products.is_empty());
+    let templates: Vec<String> = if text.is_empty() {
+        Vec::new()
+    } else {
+        let current = web.templates.current();
+        current.names().filter(|name| name.contains(&text.to_lowercase())).map(str::to_owned).collect()
+    };
+    let nothing = templates.is_empty() && found.iter().all(Found::is_empty);
     let title = frame.say("Search", "搜索");
     let content = html! {
         h1 { (title) }
         form.search action="/search" role="search" {
-            label { span { (frame.say("Product, SKU, bar code, aisle or label", "商品、编号、条码、通道或价签")) }
+            label { span { (frame.say("Product, bar code, aisle, label, promotion, base station or template", "商品、条码、通道、价签、促销、基站或模板")) }
                 input type="search" name="q" value=(text) autofocus; }
             button { (title) }
+        }
+        @if !templates.is_empty() {
+            section.found {
+                h2 { a href="/templates" { (frame.say("Templates", "模板")) } }
+                ul { @for name in &templates { li { a href={ "/templates/" (name) } { (name) } } } }
+            }
         }
         @for (shop, found) in shops.iter().zip(&found) { (found.markup(&frame, shop)) }
         @if nothing && !text.is_empty() { p { (frame.say("Nothing was found.", "未找到任何结果。")) } }
@@ -105,13 +127,34 @@ impl Found {
             price: catalog.shelf_price(&product.sku, now).price.map(|price| currency.format(price)),
             labels: controller.fleet().labels_of(&product.sku).take(FOUND_MAX).collect(),
         });
-        Self { products: products.collect(), labels: labels.items }
+        let promotions = catalog
+            .promotions()
+            .filter(|promotion| holds(Some(promotion.id.as_str())) || holds(promotion.text.as_deref()));
+        let promotions = promotions.take(FOUND_MAX).map(|promotion| FoundPromotion {
+            id: promotion.id.to_string(),
+            text: promotion.text.as_ref().map(ToString::to_string),
+            products: promotion.skus.len(),
+        });
+        let stations = controller.fleet().stations().filter(|station| holds(Some(station.id.as_str())));
+        Self {
+            products: products.collect(),
+            labels: labels.items,
+            promotions: promotions.collect(),
+            stations: stations
+                .take(FOUND_MAX)
+                .map(|station| (station.id.clone(), station.capacity.is_some()))
+                .collect(),
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.products.is_empty() && self.promotions.is_empty() && self.stations.is_empty()
     }
 
     fn markup(&self, frame: &Frame, shop: &Shop) -> Markup {
         let store = shop.handle.id();
         html! {
-            @if !self.products.is_empty() || !self.labels.is_empty() {
+            @if !self.is_empty() {
                 section.found {
                     h2 { a href={ "/stores/" (store) } { (shop.name) } }
                     @if !self.products.is_empty() { h3 { (frame.say("Products", "商品")) } }
@@ -120,6 +163,15 @@ impl Found {
                     ul { @for label in &self.labels { li {
                         a href={ "/stores/" (store) "/labels/" (label.id) } { (label.name.as_deref().unwrap_or_else(|| frame.say("No product", "未绑定商品"))) }
                         " · " (layout::mark(label.health, frame.language)) " · " (label.place) " " span.id { (label.id) }
+                    } } }
+                    @if !self.promotions.is_empty() { h3 { (frame.say("Promotions", "促销")) } }
+                    ul { @for promotion in &self.promotions { li {
+                        strong { (promotion.text.as_deref().unwrap_or(&promotion.id)) } " · " (promotion.id) " · "
+                        (layout::counted(promotion.products, ("product", "个商品"), frame.language))
+                    } } }
+                    @if !self.stations.is_empty() { h3 { (frame.say("Base stations", "基站")) } }
+                    ul { @for (station, up) in &self.stations { li {
+                        strong { (station) } " · " (if *up { frame.say("up", "在线") } else { frame.say("down", "离线") })
                     } } }
                     @if self.labels.len() == FOUND_MAX {
                         p.faint { (frame.say("There are more: type more of it.", "结果较多，请输入更多内容。")) }

@@ -78,7 +78,8 @@ fn harmless(site: &Site, client: &Client, route: &Route) -> RequestBuilder {
         .replace("{label}", "00000000000000FF")
         .replace("{user}", "nobody")
         .replace("{token}", "ffffffffffff");
-    let path = path.replace("{sku}", "none").replace("{id}", "none");
+    let path =
+        path.replace("{sku}", "none").replace("{id}", "none").replace("{template}", "none").replace("{version}", "9");
     let request = client.request(route.method.clone(), format!("{}{path}", site.address));
     let content_type = if path.starts_with("/v1/") { "application/json" } else { "application/x-www-form-urlencoded" };
     request.header(header::CONTENT_TYPE, content_type)

@@ -24,10 +24,10 @@ use crate::run::clock::Clock;
 use crate::run::pictures::Studio;
 use crate::run::recovery::journal_news;
 use crate::run::store::{Inbox, News, Store, StoreHandle, StoreParts};
+use crate::run::templates::TemplateLibrary;
 use crate::storage::pictures::Pictures;
 use crate::storage::view::View;
 use crate::storage::writer::ViewWriter;
-use crate::template::Templates;
 use crate::template::view::StoreView;
 
 /// Longest wait for something that a store does by itself.
@@ -60,15 +60,21 @@ pub(crate) struct Says {
 
 impl TestShop {
     /// Opens a store in a directory of its own, with a base station `front` that never was there.
-    pub(crate) fn open(id: &str, name: &str, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
-        Self::open_on(MemoryDirectory::default(), id, name, tracker, shutdown)
+    pub(crate) fn open(
+        id: &str,
+        name: &str,
+        templates: &TemplateLibrary,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        Self::open_on(MemoryDirectory::default(), (id, name), templates, tracker, shutdown)
     }
 
     /// Opens a store whose journal is on `disk`.
     pub(crate) fn open_on(
         disk: MemoryDirectory,
-        id: &str,
-        name: &str,
+        (id, name): (&str, &str),
+        templates: &TemplateLibrary,
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -76,7 +82,7 @@ impl TestShop {
         let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::starting_at(DAY), Inbox::default());
         let view_news = inbox.news.clone();
         let options = JournalOptions { retry_wait: LOOK_AGAIN, ..JournalOptions::default() };
-        let mut controller = Controller::new(settings(id, name), Arc::new(Templates::embedded()), clock.now());
+        let mut controller = Controller::new(settings(id, name), templates.current(), clock.now());
         let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
         let news = journal_news(inbox.news.clone());
         let opened = Journal::start(disk.shared(), &store, options, replay, news).unwrap();
@@ -103,6 +109,7 @@ impl TestShop {
             acknowledgements,
             reloads,
             outbox: Arc::default(),
+            templates: templates.watch(),
         };
         let news = inbox.news.clone();
         let (store, handle) = Store::new(controller, parts, inbox);
