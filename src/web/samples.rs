@@ -3,6 +3,7 @@
 use gondola_protocol::{Moment, Panel};
 
 use super::problem::Problem;
+use crate::catalog::product::Product;
 use crate::catalog::settings::Settings;
 use crate::catalog::sku::Sku;
 use crate::catalog::{Catalog, snapshot};
@@ -80,7 +81,8 @@ pub(super) fn products(
     max: usize,
 ) -> Vec<(Sku, Option<String>)> {
     let templates = controller.templates();
-    let named = || controller.catalog().products().take(LOOKED_AT_MAX).map(|one| (one.sku.clone(), one.name.clone()));
+    let name = |one: &Product| one.name.as_ref().map(ToString::to_string);
+    let named = || controller.catalog().products().take(LOOKED_AT_MAX).map(|one| (one.sku.clone(), name(one)));
     let gets_it = |(sku, _): &(Sku, Option<String>)| {
         templates.select(&controller.view(std::slice::from_ref(sku), now), panel) == template
     };

@@ -41,10 +41,11 @@ const GAP: u32 = 8;
 #[derive(Clone, Copy)]
 struct Look {
     language: &'static str,
-    scheme: &'static str,
+    scheme: Scheme,
 }
 
-const LOOKS: [Look; 2] = [Look { language: "en", scheme: "light" }, Look { language: "zh-CN", scheme: "dark" }];
+const LOOKS: [Look; 2] =
+    [Look { language: "en", scheme: Scheme::Light }, Look { language: "zh-CN", scheme: Scheme::Dark }];
 
 /// The accessibility checker, as `tests/run` installs it beside what is built.
 fn axe() -> anyhow::Result<String> {

@@ -281,6 +281,6 @@ fn a_start_looks_first_at_labels_that_check_in_and_measures_once_it_has_looked_a
         told += std::iter::from_fn(|| controller.poll_output()).filter(|it| matches!(it, Output::Changed(_))).count();
     }
     assert!(!controller.is_looking());
-    assert_eq!((looked(&controller), told), (labels as usize, labels as usize));
-    assert_eq!(controller.accuracy().day().last().map(|sample| sample.bound), Some(labels as u32));
+    assert_eq!((looked(&controller), told), (usize::try_from(labels).unwrap(), usize::try_from(labels).unwrap()));
+    assert_eq!(controller.accuracy().day().last().map(|sample| sample.bound), u32::try_from(labels).ok());
 }

@@ -132,7 +132,7 @@ impl Found {
             .filter(|promotion| holds(Some(promotion.id.as_str())) || holds(promotion.text.as_deref()));
         let promotions = promotions.take(FOUND_MAX).map(|promotion| FoundPromotion {
             id: promotion.id.to_string(),
-            text: promotion.text.clone(),
+            text: promotion.text.as_ref().map(ToString::to_string),
             products: promotion.skus.len(),
         });
         let stations = controller.fleet().stations().filter(|station| holds(Some(station.id.as_str())));

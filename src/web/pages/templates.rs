@@ -133,7 +133,7 @@ impl Listed {
     fn of(controller: &Controller, now: Moment, name: String, newest: Option<Version>) -> Self {
         let usual = suited(controller, &name).into_iter().next();
         let panel = usual.or_else(|| panels().nth(USUAL)).expect("there are common panels");
-        let shows = |label: &&Label| label.desired.as_ref().is_some_and(|desired| desired.template == name);
+        let shows = |label: &&Label| label.desired.as_ref().is_some_and(|desired| *desired.template == *name);
         let labels = controller.fleet().labels().filter(shows).count();
         let product = samples::products(controller, now, &name, panel, 1).into_iter().next();
         let product = product.map_or_else(|| "sample=pistachios".to_owned(), |(sku, _)| url_query("sku", sku.as_str()));
@@ -187,7 +187,7 @@ impl Bench {
         let named = |(sku, product): (crate::catalog::sku::Sku, Option<String>)| {
             (url_query("sku", sku.as_str()), product.unwrap_or_else(|| sku.to_string()))
         };
-        let shows = |label: &&Label| label.desired.as_ref().is_some_and(|desired| desired.template == name);
+        let shows = |label: &&Label| label.desired.as_ref().is_some_and(|desired| *desired.template == *name);
         let place = |label: &Label| (label.id, super::words::place(label, language));
         let of_this = |(label, trial): (LabelId, &crate::controller::trials::Trial)| {
             (trial.draft.template == name).then_some((label, trial.until))
