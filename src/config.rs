@@ -3,6 +3,7 @@
 
 mod radio;
 mod reload;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,11 +15,13 @@ use gondola_drivers::transport::MqttTopic;
 use gondola_protocol::{StationId, StoreId};
 use serde::{Deserialize, Serialize};
 
+use crate::alert::rules::AlertRules;
 use crate::catalog::currency::Currency;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
 pub use radio::{LabelTypeConfig, PackingConfig};
 pub use reload::{ReloadConfig, SourceUrl};
+pub use webhook::{Form, Language, Topic, WebhookConfig, WebhookName, WebhookUrl, WebhookUrlError};
 
 /// Problems that are reported at once; a file with more of them is read again after these are mended.
 const PROBLEMS_MAX: usize = 20;
@@ -43,6 +46,9 @@ pub struct Config {
     /// How long the journals go back.
     #[serde(default)]
     pub journal: JournalConfig,
+    /// Who is told of alerts over HTTP.
+    #[serde(default)]
+    pub webhook: Vec<WebhookConfig>,
     /// The stores.
     #[serde(default)]
     pub store: Vec<StoreConfig>,
@@ -230,6 +236,9 @@ pub struct StoreConfig {
     /// Which price changes wait for a person.
     #[serde(default)]
     pub guard: GuardRules,
+    /// From where on what is measured of it is told.
+    #[serde(default)]
+    pub alerts: AlertRules,
     /// Its base stations.
     #[serde(default)]
     pub base_station: Vec<StationConfig>,
@@ -369,6 +378,7 @@ impl Config {
             }
             store.check(&mut problems);
         }
+        webhook::check(&self.webhook, &ids, &mut problems);
         problems
     }
 }
@@ -419,6 +429,13 @@ impl StoreConfig {
         }
         if self.guard.down_percent > 100 || self.guard.wave_percent > 100 {
             problems.push(format!("store `{id}`: guard counts in percent, 0 to 100"));
+        }
+        let AlertRules { accuracy_percent, disk_percent, station_down_minutes, .. } = self.alerts;
+        if accuracy_percent > 100 || disk_percent > 95 {
+            problems.push(format!("store `{id}`: alerts count in percent, 0 to 100 for accuracy and 0 to 95 for disk"));
+        }
+        if station_down_minutes > 1_440 {
+            problems.push(format!("store `{id}`: alerts.station_down_minutes is above a day's 1440"));
         }
         if let Some(reload) = &self.reload {
             reload.check(&format!("store `{id}`"), problems);
@@ -674,15 +691,45 @@ transport = { tcp = "127.0.0.1:7001" }
     }
 
     #[test]
+    fn webhooks_are_read_with_their_defaults_and_their_problems_are_named() {
+        let with = |good: &str, webhook: &str| format!("{good}\n[[webhook]]\n{webhook}\n");
+        let full = "name = \"ops\"\nform = \"feishu\"\nurl_file = \"ops.url\"\nsecret_file = \"ops.secret\"\n\
+                    rules = [\"disk\"]\nstores = [\"hz-001\"]\nquiet = { from = \"22:00\", to = \"06:30\" }";
+        let config = Config::parse(&with(GOOD, full), "gondola.toml").unwrap();
+        assert_eq!(config.webhook[0].language(), Language::Chinese);
+        let printed = toml::to_string(&config).unwrap();
+        assert_eq!(Config::parse(&printed, "printed").unwrap(), config, "{printed}");
+        let slack = "name = \"ops\"\nform = \"slack\"\nsecret_file = \"s\"\nstores = [\"sh-002\"]\ntopics = []";
+        check(
+            |good| with(&with(good, full), slack),
+            &[
+                "webhook `ops` is there twice",
+                "webhook `ops`: it needs one of url and url_file",
+                "webhook `ops`: slack takes no signature; remove secret_file",
+                "webhook `ops`: topics is empty; name what it is told of, for example [\"alerts\"]",
+                "webhook `ops`: store `sh-002` is not configured",
+            ],
+        );
+        check(
+            |good| with(good, "name = \"Ops\"\nform = \"teams\"\nurl = \"ftp://host\""),
+            &[
+                "line 21: webhook `Ops` is not 1 to 32 characters of a-z, 0-9 and `-`",
+                "line 22: form `teams` is not known; expected one of json, dingtalk, wecom, feishu, slack",
+                "line 23: url is not `https://host/path` or `http://host/path`",
+            ],
+        );
+    }
+
+    #[test]
     fn every_problem_is_reported_at_once() {
         check(
             |good| good.replace("market = ", "markt = ").replace("name = ", "nmae = ").replace("\"CNY\"", "\"Yuan\""),
             &[
                 "line 9: unknown field `nmae`, expected one of `id`, `name`, `format`, `time_zone`, `currency`, \
-                 `market`, `reload`, `guard`, `base_station`",
+                 `market`, `reload`, `guard`, `alerts`, `base_station`",
                 "line 12: currency `Yuan` is not three upper-case letters of ISO 4217, for example `CNY`",
                 "line 13: unknown field `markt`, expected one of `id`, `name`, `format`, `time_zone`, `currency`, \
-                 `market`, `reload`, `guard`, `base_station`",
+                 `market`, `reload`, `guard`, `alerts`, `base_station`",
             ],
         );
     }

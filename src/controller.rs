@@ -18,6 +18,7 @@ pub mod sources;
 mod strangers;
 mod telling;
 pub mod trials;
+pub mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use gondola_drivers::head::Outcome;
 use gondola_protocol::message::{Action, Lane, Status as WireStatus};
 use gondola_protocol::{LabelId, Moment, StationId, TransferNumber};
 
-use crate::alert::Alerts;
+use crate::alert::rules::AlertRules;
+use crate::alert::{Alert, Alerts};
 use crate::catalog::Catalog;
 use crate::catalog::settings::Settings;
 use crate::catalog::sku::Sku;
@@ -42,11 +44,12 @@ use crate::template::view::{LabelView, StoreView};
 use crate::template::{Scene, SceneError, Templates};
 use durability::Durability;
 use jobs::Jobs;
-use message::{Input, Notice, Output};
+use message::{Input, Notice, Output, Publication};
 use sources::Sources;
 use strangers::Strangers;
 use telling::Told;
 use trials::{Trial, Trials};
+use watching::Watching;
 
 /// Every label is looked at again this often, so that nothing stays wrong because a hint was missed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
@@ -71,6 +74,8 @@ pub struct StoreSettings {
     pub catalog: Settings,
     /// Its base stations.
     pub stations: Vec<StationId>,
+    /// From where on what is measured of it is told.
+    pub alerts: AlertRules,
 }
 
 /// Why the core wants to be woken.
@@ -124,6 +129,9 @@ pub struct Controller {
     sources: Sources,
     jobs: Jobs,
     alerts: Alerts,
+    /// What the journal is still to be told of them.
+    alert_news: Vec<Alert>,
+    watching: Watching,
     strangers: Strangers,
     trials: Trials,
     /// Until then a label that reports is registered unasked.
@@ -176,6 +184,8 @@ impl Controller {
             sources: Sources::default(),
             jobs: Jobs::default(),
             alerts: Alerts::default(),
+            alert_news: Vec::new(),
+            watching: Watching::new(settings.alerts, now),
             strangers: Strangers::default(),
             trials: Trials::default(),
             enrols_until: Moment::ZERO,
@@ -204,26 +214,29 @@ impl Controller {
     /// it says what they came to. Nothing is put out for it.
     pub fn replay(&mut self, sequence: Option<u64>, at: Moment, entry: &Entry) {
         self.journal_sequence = sequence.unwrap_or(self.journal_sequence);
-        self.carry_out(at, entry);
+        let _ = self.carry_out(at, entry);
         self.outputs.clear();
     }
 
     /// Goes on where an earlier run ended, after view and journal were read: behind the journal's record `head`, which
-    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants.
+    /// was decided at `journaled_until`. Boundaries that passed meanwhile count from their own instants. What labels should
+    /// show is found in the turns that follow.
     pub fn resume(&mut self, now: Moment, head: Option<Position>, journaled_until: Option<Moment>) {
         self.journal_sequence = head.map_or(0, |head| head.sequence);
         self.durability.head = head;
         self.catalog.resume(journaled_until.unwrap_or(now));
         self.catalog.handle_timeout(now);
         self.catalog.note_all(now);
-        self.recall_held(now);
+        self.recall_alerts(now);
         // The round comes to everything that was replayed.
         self.dirty.clear();
         self.changed.clear();
         self.told.unconfirmed.clear();
         self.look_at_all();
         self.now = now;
-        self.handle_timeout(now);
+        self.tell_journal_head(now);
+        self.settle_catalog();
+        self.tell_alerts();
     }
 
     /// Takes in what happened.
@@ -248,6 +261,7 @@ impl Controller {
             Input::JournalFailed(why) => self.handle_journal_failed(now, why),
             Input::Stored(batches) => self.handle_stored(batches),
             Input::Templates(templates) => self.use_templates(templates),
+            Input::Disk { free, total } => self.handle_disk(now, free, total),
         }
         self.settle(now);
     }
@@ -282,12 +296,14 @@ impl Controller {
         self.end_trials(now);
         self.take_sample(now);
         self.look_for_slowness(now);
+        self.look_for_trouble(now);
     }
 
     /// The clock was set back: waits that were measured by it are over, and everything is looked at.
     fn go_back(&mut self, now: Moment) {
         self.wakes = BTreeSet::from([(now + SWEEP_PERIOD, Wake::Sweep)]);
         self.label_wakes.clear();
+        self.watching.begin_anew(now);
         for label in self.fleet.labels_mut() {
             label.cool_down = None;
             if let Some(unproven) = &mut label.unproven {
@@ -332,7 +348,7 @@ impl Controller {
             self.slow_at(),
             self.trials.poll_timeout(),
         ];
-        own.into_iter().chain([wake]).flatten().min()
+        own.into_iter().chain([wake, Some(self.watching.poll_timeout())]).flatten().min()
     }
 
     /// What is to be done next.
@@ -409,7 +425,7 @@ impl Controller {
         self.synced = batches;
         self.note_synced(now, head);
         while let Some((_, output)) = self.after_sync.pop_front_if(|(batch, _)| *batch <= batches) {
-            self.outputs.push_back(output);
+            self.put_out(output);
         }
     }
 
@@ -423,10 +439,18 @@ impl Controller {
     /// Puts out something that must not be seen before the journal holds everything that was decided up to now.
     fn put_out_after_sync(&mut self, output: Output) {
         if self.synced == self.appended && self.after_sync.is_empty() {
-            self.outputs.push_back(output);
+            self.put_out(output);
         } else {
             self.after_sync.push_back((self.appended, output));
         }
+    }
+
+    /// Puts out what may be seen by everybody.
+    fn put_out(&mut self, output: Output) {
+        if let Output::Publish(Publication::Alert(alert)) = &output {
+            self.told.alerts = self.told.alerts.max(alert.number);
+        }
+        self.outputs.push_back(output);
     }
 
     /// Puts out a batch for the journal.
@@ -469,6 +493,7 @@ impl Controller {
             self.tell_switches();
             self.tell(now);
         }
+        self.tell_alerts();
     }
 
     /// Whether something is left to do at once: labels to look at, or others to tell.

@@ -32,6 +32,11 @@ pub(crate) fn local_date(moment: Moment, zone: &TimeZone) -> jiff::civil::Date {
     timestamp(moment).to_zoned(zone.clone()).date()
 }
 
+/// The time of day on the store's clock.
+pub(crate) fn local_time(moment: Moment, zone: &TimeZone) -> jiff::civil::Time {
+    timestamp(moment).to_zoned(zone.clone()).time()
+}
+
 /// As on the store's clock: the time for today, the day as well for another.
 pub(crate) fn on_the_clock(moment: Moment, now: Moment, zone: &TimeZone) -> String {
     let [then, today] = [moment, now].map(|moment| timestamp(moment).to_zoned(zone.clone()));

@@ -40,14 +40,14 @@
 //! | [`catalog`] | feed rows and snapshots, products from four sources, promotions, the shelf price at an instant, price history, held changes | know of labels |
 //! | [`fleet`] | labels, base stations, bindings; health, derived | decide what is sent |
 //! | [`confirmation`] | how far the shelf is with a product's price, derived from proofs | say more than was proven |
-//! | [`alert`] | what a person should look into, raised and cleared once | decide what is wrong |
+//! | [`alert`] | what a person should look into, raised, acknowledged and cleared once; when measures are trouble; what a receiver is told next | measure, send |
 //! | [`accounts`] | users, roles, API tokens, sessions, and who did what | know a password, or what a route needs |
 //! | [`planner`] | what a label needs now, and the lines before the base stations | remember pictures |
 //! | [`template`] | XML and rules, parsed once; a view becomes a scene, its render key says when pixels differ | touch pixels |
 //! | [`render`] | a scene becomes packed planes | see products, fail on content |
 //! | [`journal`] | the hash-chained record: registrations, bindings, proofs of display; sealed segments and checkpoints | rewrite |
 //! | [`storage`] | sled: the write-behind view, pictures by digest; the data directory's lock and backups | be the only home of anything |
-//! | [`run`] | the shells: MQTT in and out, full reloads, store task, versions of templates, ways to base stations, render threads, clock, telemetry, start and stop | decide |
+//! | [`run`] | the shells: MQTT in and out, webhooks, full reloads, store task, versions of templates, ways to base stations, render threads, clock, telemetry, start and stop | decide |
 //! | [`web`] | pages, REST, server-sent events, metrics; one table of routes says who may use which | keep state of a shop |
 //! | [`config`] | the configuration file, all of its problems at once | be global |
 //! | [`cli`] | one file per command | be called by anything but `main` |
@@ -68,8 +68,8 @@
 //!   acknowledgement, a delivery change what is *under way* or *unproven*, never what is reported.
 //! - **Newest wins.** A label has at most one transfer. A newer picture cancels it; editions only grow.
 //! - **One owner for each second chance.** Retransmission: the drivers' link. A new connection: the drivers'
-//!   station task, and the feed for its broker. Another reload: the reload's schedule. A new decision: the planner's
-//!   cool-downs. Nothing else repeats.
+//!   station task, and the feed for its broker. Another reload: the reload's schedule. Another delivery: the webhook's
+//!   task. A new decision: the planner's cool-downs. Nothing else repeats.
 //! - **Durable before acknowledged.** A request is answered, and other systems are told, after the journal's fsync; a
 //!   feed message is acknowledged to the broker after the view has flushed it, and the view gets nothing that rests on
 //!   a record of the journal which is not synced. The journal's thread commits in groups.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
+use gondola::alert::rules::AlertRules;
 use gondola::catalog::guard::GuardRules;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::sku::Sku;
@@ -403,7 +404,7 @@ fn settings(number: usize) -> StoreSettings {
     let time_zone = jiff::tz::TimeZone::get("Asia/Shanghai").expect("a time zone");
     let currency = "CNY".parse().expect("a currency");
     let catalog = Settings { currency, market: Market::China, time_zone, guard: GuardRules::default() };
-    StoreSettings { view, catalog, stations: vec![front()] }
+    StoreSettings { view, catalog, stations: vec![front()], alerts: AlertRules::default() }
 }
 
 fn welcome() -> Welcome {

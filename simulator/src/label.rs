@@ -827,7 +827,8 @@ impl Label {
     fn spend(&mut self, now: Moment, airtime: Airtime, lane: Option<Lane>, air: &mut Air<'_>) -> Duration {
         air.counters.count_air(lane, airtime.bytes);
         self.battery.send(airtime.time);
-        air.station.occupy(now, airtime, lane.is_some())
+        // Nobody has to wait for the turn of those whom a station without power does not hear.
+        if air.station.is_on() { air.station.occupy(now, airtime, lane.is_some()) } else { Duration::ZERO }
     }
 }
 

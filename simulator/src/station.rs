@@ -315,6 +315,11 @@ impl Station {
         self.transmit_new(now);
     }
 
+    /// Whether it has something to say to its controller.
+    pub(crate) fn is_speaking(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// The next piece of the byte stream to the controller.
     pub(crate) fn poll_transmit(&mut self) -> Option<Bytes> {
         self.out.pop_front()

@@ -246,6 +246,26 @@ impl World {
         self.drop_void_entries();
     }
 
+    /// Lets everything happen that is due before `limit`, up to the moment at which a station has something to say to its
+    /// controller. Answers that moment; none when no station has.
+    pub fn run_before(&mut self, limit: Moment) -> Option<Moment> {
+        while let Some(due) = self.poll_timeout()
+            && due < limit
+        {
+            self.handle_timeout(due);
+            if self.stations.iter().any(Station::is_speaking) {
+                return Some(self.now);
+            }
+        }
+        None
+    }
+
+    /// Whether a station has something to say, by its number in the order of the options.
+    #[must_use]
+    pub fn is_speaking(&self, station: usize) -> bool {
+        self.stations.get(station).is_some_and(Station::is_speaking)
+    }
+
     /// When [`World::handle_timeout`] wants to be called next, at the latest; it may be for nothing.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gondola_protocol::Moment;
 use gondola_simulator::{Dice, RadioOptions};
 
 use super::{Ended, UsageError};
 use crate::run::clock::Clock;
+use crate::simulate::chain;
 use crate::simulate::draw::FaultLevel;
 use crate::simulate::plot::{self, Mark};
 use crate::simulate::report::{Distribution, Report};
 use crate::simulate::shop::{START, ShopOptions, TRANSFERS_MAX};
-use crate::simulate::simulation::{self, SimulationOptions};
+use crate::simulate::simulation::SimulationOptions;
 use crate::simulate::wave::{self, WaveReport};
 
 /// Labels of the wave scenario sleep this long.
@@ -30,7 +32,8 @@ const HOURS_MAX: f64 = 168.0;
 /// Run a chain of stores with their simulated shops in virtual time.
 ///
 /// One seed decides everything: the same seed prints the same report on every machine. How fast it went is told on
-/// standard error.
+/// standard error, and in the report with --timed. A day has three waves of prices and forty promotions; hours have their
+/// share of them, and at least one of each.
 #[derive(Debug, clap::Args)]
 pub(super) struct Simulate {
     /// Decides everything that happens.
@@ -63,9 +66,29 @@ pub(super) struct Simulate {
     /// Draw as SVG the time from a change to the glass, or what a scenario's plot shows.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Say in the report of a day or a wave how many events a second this machine went through.
+    #[arg(long)]
+    timed: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// How fast it went.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    clock: Clock,
+    began: Moment,
+}
+
+impl Pace {
+    /// Says how fast so many events went by, and answers how many of them in a second.
+    fn tell(self, events: u64) -> u64 {
+        let took = self.clock.now().since(self.began);
+        let rate = u128::from(events) * 1_000 / took.as_millis().max(1);
+        eprintln!("{events} events in {:.1} s: events_per_s {rate}", took.as_secs_f64());
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -82,20 +105,16 @@ impl Simulate {
     pub(super) fn run(self) -> anyhow::Result<Ended> {
         self.check()?;
         let clock = Clock::start();
-        let began = clock.now();
-        let (events, ended) = match self.scenario.as_str() {
-            "day" => self.day()?,
-            "wave" => self.wave()?,
-            "list" => return scenario::list(),
-            scenario => self.situation(scenario)?,
-        };
-        let took = clock.now().since(began).as_secs_f64();
-        let rate = events as f64 / took.max(0.001);
-        eprintln!("{events} events in {took:.1} s: events_per_s {rate:.0}");
-        Ok(ended)
+        let pace = Pace { began: clock.now(), clock };
+        match self.scenario.as_str() {
+            "day" => self.day(pace),
+            "wave" => self.wave(pace),
+            "list" => scenario::list(),
+            scenario => self.situation(scenario, pace),
+        }
     }
 
-    fn day(&self) -> anyhow::Result<(u64, Ended)> {
+    fn day(&self, pace: Pace) -> anyhow::Result<Ended> {
         let mut seeds = Dice::of(self.seed, *b"stores  ", 0);
         let options = |seed| SimulationOptions {
             seed,
@@ -105,13 +124,13 @@ impl Simulate {
             faults: self.faults.into(),
             planted: None,
         };
-        let mut outcomes = Vec::new();
-        for store in 0..self.stores {
-            // The seed of a single store is the chain's, so that a failure is played again by its number.
-            let seed = if store == 0 { self.seed } else { seeds.below(u64::MAX) };
-            outcomes.push(simulation::run(options(seed))?);
-        }
-        let report = Report::of(self.seed, &options(self.seed), &outcomes);
+        // The seed of a single store is the chain's, so that a failure is played again by its number.
+        let seeds = std::iter::once(self.seed).chain(std::iter::repeat_with(|| seeds.below(u64::MAX)));
+        let stores: Vec<SimulationOptions> = seeds.take(self.stores).map(options).collect();
+        let outcomes = chain::run(&stores)?;
+        let mut report = Report::of(self.seed, &options(self.seed), &outcomes);
+        let rate = pace.tell(report.events);
+        report.events_per_s = self.timed.then_some(rate);
         let to_shelf_ms: Vec<u64> = outcomes.iter().flat_map(|outcome| outcome.to_shelf_ms.iter().copied()).collect();
         let title = format!("From a change to the glass: {} labels, faults {}", report.labels, report.faults.as_str());
         self.draw(|| plot::to_shelf(&title, &to_shelf_ms, None))?;
@@ -120,12 +139,11 @@ impl Simulate {
         } else {
             print_report(&report)
         }
-        let ended = if report.violations.is_empty() { Ended::Done } else { Ended::Findings };
-        Ok((report.events, ended))
+        Ok(if report.violations.is_empty() { Ended::Done } else { Ended::Findings })
     }
 
-    fn wave(&self) -> anyhow::Result<(u64, Ended)> {
-        let (report, to_shelf_ms) = wave::run(ShopOptions {
+    fn wave(&self, pace: Pace) -> anyhow::Result<Ended> {
+        let (mut report, to_shelf_ms) = wave::run(ShopOptions {
             seed: self.seed,
             labels: self.labels.unwrap_or(LABELS),
             base_stations: self.base_stations.unwrap_or(BASE_STATIONS),
@@ -137,6 +155,8 @@ impl Simulate {
             start: START,
             key: None,
         })?;
+        let rate = pace.tell(report.events);
+        report.events_per_s = self.timed.then_some(rate);
         let WaveReport { labels, base_stations, bound_s, loss, .. } = &report;
         let title = format!("A wave over {labels} labels at {base_stations} base stations, {} % lost", loss * 100.0);
         let mark = Mark { at_s: *bound_s, text: format!("bound {bound_s} s") };
@@ -146,7 +166,7 @@ impl Simulate {
         } else {
             print_wave(&report);
         }
-        Ok((report.events, if report.is_settled { Ended::Done } else { Ended::Findings }))
+        Ok(if report.is_settled { Ended::Done } else { Ended::Findings })
     }
 
     /// Draws the plot, if one is wanted.
@@ -203,7 +223,7 @@ fn print_report(report: &Report) {
     }
     println!("wakes                   {} ({} with nothing to do)", report.wakes, report.idle_wakes);
     println!("check-ins               {}", report.check_ins);
-    println!("events                  {}", report.events);
+    print_events(report.events, report.events_per_s);
     for finding in &report.violations {
         println!(
             "\n{} violated after {} s in store {}: {}",
@@ -224,7 +244,15 @@ fn print_wave(report: &WaveReport) {
     println!("bound                   {} s", report.bound_s);
     println!("reached                 {} s", report.reached_s);
     println!("ratio                   {}", report.ratio);
-    println!("events                  {}", report.events);
+    print_events(report.events, report.events_per_s);
+}
+
+#[expect(clippy::print_stdout, reason = "a command's result")]
+fn print_events(events: u64, per_s: Option<u64>) {
+    println!("events                  {events}");
+    if let Some(per_s) = per_s {
+        println!("events_per_s            {per_s}");
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "a command's result")]

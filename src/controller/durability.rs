@@ -8,7 +8,7 @@ use gondola_protocol::Moment;
 use jiff::civil::Date;
 
 use super::Controller;
-use super::message::{Notice, Output, Publication, Refusal};
+use super::message::{Output, Publication, Refusal};
 use crate::alert::Rule;
 use crate::instant::local_date;
 use crate::journal::Position;
@@ -35,6 +35,8 @@ pub(super) struct Durability {
     pub(super) head: Option<Position>,
     /// The day, in the store's zone, on which others were told of it.
     head_told: Option<Date>,
+    /// What they were told, and when.
+    pub(super) published: Option<(Position, Moment)>,
 }
 
 impl Controller {
@@ -42,6 +44,12 @@ impl Controller {
     #[must_use]
     pub fn journal_trouble(&self) -> Option<&str> {
         self.durability.trouble.as_deref()
+    }
+
+    /// How far the journal went when others were last told, and when that was.
+    #[must_use]
+    pub const fn published_head(&self) -> Option<(Position, Moment)> {
+        self.durability.published
     }
 
     /// The journal cannot be written to, and says why; it goes on by itself once it can.
@@ -52,11 +60,7 @@ impl Controller {
             "the journal takes nothing: {why}; what was acknowledged is safe, requests are refused meanwhile; make \
              room on the disk, or mend it, and the store goes on by itself"
         );
-        if let Some(alert) = self.alerts.raise(now, Rule::Journal, SUBJECT, text) {
-            self.notice(Notice::Alert(alert.clone()));
-            // It does not wait for the journal, of which it tells.
-            self.outputs.push_back(Output::Publish(Publication::Alert(alert)));
-        }
+        self.raise(now, Rule::Journal, SUBJECT, text);
     }
 
     /// The journal holds more than before, or all.
@@ -97,8 +101,10 @@ impl Controller {
     /// Tells others once a day, and after a start, how far the journal goes.
     pub(super) fn tell_journal_head(&mut self, now: Moment) {
         let today = local_date(now, &self.catalog.settings().time_zone);
-        if let Some(head) = self.durability.head.filter(|_| self.durability.head_told != Some(today)) {
+        let is_news = |head: &Position| head.sequence > 0 && self.durability.head_told != Some(today);
+        if let Some(head) = self.durability.head.filter(is_news) {
             self.durability.head_told = Some(today);
+            self.durability.published = Some((head, now));
             self.outputs.push_back(Output::Publish(Publication::JournalHead { head, at: now }));
         }
     }
@@ -132,6 +138,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+    use crate::alert::rules::AlertRules;
     use crate::catalog::guard::GuardRules;
     use crate::catalog::settings::{Market, Settings};
     use crate::controller::StoreSettings;
@@ -152,7 +159,7 @@ mod tests {
         let time_zone = TimeZone::get("Asia/Shanghai").unwrap();
         let currency = "CNY".parse().unwrap();
         let catalog = Settings { currency, market: Market::China, time_zone, guard: GuardRules::default() };
-        let settings = StoreSettings { view, catalog, stations: Vec::new() };
+        let settings = StoreSettings { view, catalog, stations: Vec::new(), alerts: AlertRules::default() };
         let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), START);
         controller.resume(START, None, None);
         drain(&mut controller);

@@ -6,7 +6,7 @@ use gondola_drivers::head::{HeadEvent, Outcome, Telemetry};
 use gondola_protocol::message::{Action, Firmware, Lane, Reason, Slot, Status, Welcome};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumber};
 
-use super::message::Notice;
+use super::message::{Changed, Notice, Output};
 use super::{Booking, Controller};
 use crate::alert::Rule;
 use crate::fleet::ahead::{Kept, SLOT};
@@ -85,6 +85,7 @@ impl Controller {
         station.away_because = None;
         self.look_at_all_heard_by(id);
         self.clear(now, Rule::Impostor, id.as_str());
+        self.outputs.push_back(Output::Changed(Changed::Store));
         self.notice(Notice::StationUp(id.clone()));
     }
 
@@ -95,6 +96,7 @@ impl Controller {
         }
         // An outage is told once, however often connecting fails while it lasts.
         if station.away_because.replace(reason.clone()).is_none() {
+            self.outputs.push_back(Output::Changed(Changed::Store));
             self.notice(Notice::StationDown { station: id.clone(), reason });
         }
         self.look_at_all_heard_by(id);

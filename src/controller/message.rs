@@ -10,7 +10,7 @@ use gondola_drivers::head::{Ahead, HeadEvent, Picture};
 use gondola_protocol::message::{Action, Lane};
 use gondola_protocol::{Digest, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber};
 
-use crate::alert::Alert;
+use crate::alert::{self, Alert, Rule};
 use crate::catalog::approvals::{HeldId, Verdict};
 use crate::catalog::guard::Suspicion;
 use crate::catalog::sku::Sku;
@@ -92,6 +92,13 @@ pub enum Input {
     Stored(u64),
     /// Templates were changed: these hold from now on.
     Templates(Arc<Templates>),
+    /// How much room the disk has on which the journal lies.
+    Disk {
+        /// Bytes that are free for us.
+        free: u64,
+        /// Bytes that there are.
+        total: u64,
+    },
 }
 
 /// Something is to be done.
@@ -143,8 +150,8 @@ pub enum Output {
     Acknowledge(Delivery),
     /// Answer a request.
     Reply(Ticket, Result<Answer, Refusal>),
-    /// A label's state changed: whoever watches it may look again.
-    Changed(LabelId),
+    /// Something changed: whoever watches it may look again.
+    Changed(Changed),
     /// A person should know.
     Notice(Notice),
     /// Fetch a facet whole.
@@ -156,6 +163,19 @@ pub enum Output {
     },
     /// Tell the outside.
     Publish(Publication),
+}
+
+/// What changed. It says where to look, not what is to be seen there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// The store: a base station came or went, a reload ended, or the journal began or ceased to fail.
+    Store,
+    /// A label.
+    Label(LabelId),
+    /// An alert, by its id.
+    Alert(String),
+    /// A change that waits for a person, or waited.
+    Approval(RowKey),
 }
 
 /// What may be asked of the core.
@@ -174,6 +194,15 @@ pub enum Request {
         id: HeldId,
         /// What the person says.
         verdict: Verdict,
+    },
+    /// Note that somebody looks after an alert.
+    Acknowledge {
+        /// What the alert is about.
+        rule: Rule,
+        /// Whom or what it concerns.
+        subject: String,
+        /// Who: a user's name, or `token <id>`.
+        by: String,
     },
     /// Let labels do something: carried out once the base stations have room.
     Command {
@@ -240,6 +269,14 @@ pub enum LabelRequest {
         /// The label.
         label: LabelId,
     },
+    /// Let another device take a label's place: its position, its products and its template. The label shows nothing
+    /// and hangs nowhere from then on.
+    Replace {
+        /// The label.
+        label: LabelId,
+        /// The other device, which is registered where it is not yet.
+        with: LabelId,
+    },
 }
 
 impl LabelRequest {
@@ -250,7 +287,8 @@ impl LabelRequest {
             Self::Register { label, .. }
             | Self::Remove { label }
             | Self::Bind { label, .. }
-            | Self::Unbind { label } => *label,
+            | Self::Unbind { label }
+            | Self::Replace { label, .. } => *label,
         }
     }
 }
@@ -404,6 +442,18 @@ pub enum Refusal {
         /// As asked for.
         asked: Panel,
     },
+    /// A label that is to take its own place.
+    #[error("a label cannot take its own place")]
+    SameLabel,
+    /// A label whose place cannot be taken.
+    #[error("label {0} shows no product that another could take over")]
+    NothingToTakeOver(LabelId),
+    /// A label that cannot take a place.
+    #[error("label {0} shows {skus} already; unbind it first", skus = list(.1))]
+    Bound(LabelId, Vec<Sku>),
+    /// An alert that does not hold.
+    #[error("there is no alert `{0}`, or it is over")]
+    NoAlert(String),
     /// Products that nobody has told of.
     #[error("no source has told of sku {}; pass \"allow_unknown\": true to bind it all the same", list(.0))]
     UnknownSkus(Vec<Sku>),
@@ -513,7 +563,10 @@ impl fmt::Display for Notice {
             }
             Self::RefusedRow { row, reason } => write!(f, "feed: {row} is refused: {reason}"),
             Self::Gap(facet) => write!(f, "feed: messages of {facet} are missing; the facet is reloaded"),
-            Self::Alert(alert) => write!(f, "alert {} {}: {}", alert.id(), alert.state, alert.text),
+            Self::Alert(alert) => match (&alert.acknowledged, alert.state) {
+                (Some(seen), alert::State::Raised) => write!(f, "alert {} acknowledged by {}", alert.id(), seen.by),
+                _ => write!(f, "alert {} {}: {}", alert.id(), alert.state, alert.text),
+            },
             Self::Switched(Switch { at, labels, staged, .. }) => {
                 let at = instant::utc(*at);
                 write!(f, "switch at {at}: {staged} of {labels} labels kept their new picture in time")

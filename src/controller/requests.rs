@@ -1,15 +1,17 @@
 //! Requests: registrations and bindings. A reply leaves only after the journal holds what it confirms.
 
 use gondola_protocol::message::Lane;
-use gondola_protocol::{LabelId, Moment};
+use gondola_protocol::{LabelId, Moment, Panel};
 
 use super::Controller;
 use super::message::{Answer, ENROLMENT_MAX, LabelRequest, Output, Refusal, Request, Ticket, UnknownSkus};
+use crate::alert::{self, Rule};
+use crate::catalog::Applied;
 use crate::catalog::approvals::{HeldId, Verdict};
 use crate::catalog::sku::Sku;
 use crate::fleet::accuracy::Sample;
 use crate::fleet::label::{Binding, Label, SKUS_MAX};
-use crate::journal::entry::Entry;
+use crate::journal::entry::{Entry, Position};
 
 impl Controller {
     pub(super) fn handle_request(&mut self, now: Moment, ticket: Ticket, request: Request) {
@@ -44,6 +46,11 @@ impl Controller {
             }
             Request::Label(request) => self.enact(now, ticket, self.decide_label(request)),
             Request::Decide { id, verdict } => self.enact(now, ticket, self.decide_held(id, verdict)),
+            Request::Acknowledge { rule, subject, by } => match self.alerts.get(rule, &subject) {
+                // The first who looks after it stands.
+                Some(known) if known.acknowledged.is_some() => self.reply(ticket, Answer::Done),
+                _ => self.enact(now, ticket, self.decide_acknowledged(now, rule, &subject, by)),
+            },
         }
     }
 
@@ -58,7 +65,12 @@ impl Controller {
             Ok(entry) => {
                 // In the journal a decision stands before everything that follows from it.
                 self.append(vec![entry.clone()]);
-                self.carry_out(now, &entry);
+                if let Some(applied) = self.carry_out(now, &entry) {
+                    self.note_applied(now, &applied);
+                }
+                if let Entry::Alert(alert) = entry {
+                    self.tell_alert(alert);
+                }
                 self.reply(ticket, Answer::Done);
             }
         }
@@ -70,6 +82,11 @@ impl Controller {
             None if self.catalog.was_held(id) => Err(Refusal::NotHeld(id)),
             None => Err(Refusal::UnknownHeld(id)),
         }
+    }
+
+    fn decide_acknowledged(&self, now: Moment, rule: Rule, subject: &str, by: String) -> Result<Entry, Refusal> {
+        let acknowledged = self.alerts.acknowledged(now, rule, subject, by);
+        acknowledged.map(Entry::Alert).ok_or_else(|| Refusal::NoAlert(alert::id(rule, subject)))
     }
 
     /// What a request comes to, or why it does not.
@@ -89,7 +106,27 @@ impl Controller {
                 Ok(Entry::Bound { label, skus, template })
             }
             LabelRequest::Unbind { label } => self.registered(label).map(|_| Entry::Unbound { label }),
+            LabelRequest::Replace { label, with } => self.decide_exchange(label, with),
         }
+    }
+
+    fn decide_exchange(&self, label: LabelId, with: LabelId) -> Result<Entry, Refusal> {
+        let old = self.registered(label)?;
+        if label == with {
+            return Err(Refusal::SameLabel);
+        }
+        let Some(Binding { skus, template }) = old.binding.clone() else {
+            return Err(Refusal::NothingToTakeOver(label));
+        };
+        let known = self.fleet.label(with);
+        if let Some(binding) = known.and_then(|known| known.binding.as_ref()) {
+            return Err(Refusal::Bound(with, binding.skus.clone()));
+        }
+        let seen = || self.fleet.seen().find(|(seen, _)| *seen == with).map(|(_, seen)| seen.said.panel);
+        // A device that nobody has heard yet is taken for one of the same kind.
+        let with_panel = known.map(|known| known.panel).or_else(seen).unwrap_or(old.panel);
+        let (panel, position) = (old.panel, old.position.clone());
+        Ok(Entry::Replaced { label, panel, with, with_panel, position, skus, template })
     }
 
     fn registered(&self, label: LabelId) -> Result<&Label, Refusal> {
@@ -115,17 +152,11 @@ impl Controller {
         Err(Refusal::UnknownTemplate(template.to_owned(), self.templates.names().map(str::to_owned).collect()))
     }
 
-    /// Does what an entry says: for a request that was just decided, and for the journal's at start.
-    pub(super) fn carry_out(&mut self, now: Moment, entry: &Entry) {
+    /// Does what an entry says: for a request that was just decided, and for the journal's at start. Answers the rows that
+    /// it has applied.
+    pub(super) fn carry_out(&mut self, now: Moment, entry: &Entry) -> Option<Applied> {
         match entry {
-            Entry::Registered { label, panel, position } => {
-                if let Some(known) = self.fleet.label_mut(*label) {
-                    known.position = position.clone();
-                } else if let Some(seen) = self.fleet.add_label(Label::new(*label, *panel, position.clone())) {
-                    self.handle_word(seen.at, &seen.station, &seen.said, seen.shows);
-                }
-                self.changed.insert(*label);
-            }
+            Entry::Registered { label, panel, position } => self.register(*label, *panel, position),
             Entry::Removed { label } => {
                 self.rebind(*label, None);
                 self.cancel(*label);
@@ -137,10 +168,17 @@ impl Controller {
             }
             Entry::Unbound { label } => self.rebind(*label, None),
             Entry::Prices { points } => points.iter().for_each(|point| self.catalog.restore_price(point.clone())),
-            Entry::Decided { row, revision, verdict } => {
-                if let Some(applied) = self.catalog.decide(now, row, *revision, *verdict) {
-                    self.note_applied(now, &applied);
+            Entry::Replaced { label, with, with_panel, position, skus, template, .. } => {
+                self.register(*with, *with_panel, position);
+                self.rebind(*with, Some(Binding { skus: skus.clone(), template: template.clone() }));
+                self.rebind(*label, None);
+                if let Some(label) = self.fleet.label_mut(*label) {
+                    label.position = Position::default();
                 }
+            }
+            Entry::Alert(alert) => self.alerts.take(alert.clone()),
+            Entry::Decided { row, revision, verdict } => {
+                return self.catalog.decide(now, row, *revision, *verdict);
             }
             Entry::Accuracy { bound, agreeing } => {
                 self.accuracy.recall(Sample { at: now, bound: *bound, agreeing: *agreeing });
@@ -152,6 +190,16 @@ impl Controller {
             // The process's own journal has these.
             Entry::Account(_) => {}
         }
+        None
+    }
+
+    fn register(&mut self, label: LabelId, panel: Panel, position: &Position) {
+        if let Some(known) = self.fleet.label_mut(label) {
+            known.position = position.clone();
+        } else if let Some(seen) = self.fleet.add_label(Label::new(label, panel, position.clone())) {
+            self.handle_word(seen.at, &seen.station, &seen.said, seen.shows);
+        }
+        self.changed.insert(label);
     }
 
     fn rebind(&mut self, label: LabelId, binding: Option<Binding>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gondola_protocol::Moment;
 
 use super::Controller;
-use super::message::{Freshness, Notice, Output, ReloadReason, ReloadReport};
+use super::message::{Changed, Freshness, Notice, Output, ReloadReason, ReloadReport};
 use crate::alert::Rule;
 use crate::catalog::sequence::{News, Sequence};
 use crate::catalog::wire::{Facet, Row};
@@ -18,12 +18,17 @@ const REGRESSED_SPAN: Duration = Duration::from_mins(10);
 /// So many of them are no late messages any more: a broker's queue holds some dozens back.
 const REGRESSED_MAX: u32 = 100;
 
+/// A facet that is fetched at all is fetched at the start and each day.
+const RELOADED_WITHIN: Duration = Duration::from_hours(48);
+
 /// What is known of the sources of a store, beside what they say.
 #[derive(Debug, Default)]
 pub struct Sources {
     sequences: BTreeMap<Facet, Sequence>,
     regressed: BTreeMap<Facet, (Moment, u32)>,
     reloads: BTreeMap<Facet, ReloadState>,
+    /// When this run began to hear of them.
+    watched_since: Option<Moment>,
 }
 
 /// How the reloads of a facet went.
@@ -113,12 +118,31 @@ impl Controller {
         }
     }
 
-    /// A source that has sent no such rows for a while is in order.
+    /// What was said of sources in an earlier run counts from now on, so that it is forgiven in time.
+    pub(super) fn recall_sources(&mut self, now: Moment) {
+        for subject in self.alerts.subjects(Rule::Regressed) {
+            match subject.parse() {
+                Ok(facet) => _ = self.sources.regressed.insert(facet, (now, REGRESSED_MAX)),
+                Err(_) => self.clear(now, Rule::Regressed, &subject),
+            }
+        }
+        self.sources.watched_since = Some(now);
+    }
+
+    /// A source that has sent no such rows for a while is in order, and one that has not been reloaded for days is
+    /// reloaded no more.
     pub(super) fn forgive_sources(&mut self, now: Moment) {
         let over = self.sources.regressed.extract_if(.., |_, (since, _)| now.since(*since) >= REGRESSED_SPAN);
         let over: Vec<Facet> = over.map(|(facet, _)| facet).collect();
         for facet in over {
             self.clear(now, Rule::Regressed, facet.as_str());
+        }
+        if self.sources.watched_since.is_some_and(|since| now.since(since) >= RELOADED_WITHIN) {
+            for subject in self.alerts.subjects(Rule::ReloadFailed) {
+                if subject.parse().ok().is_none_or(|facet| self.sources.reload(facet).is_none()) {
+                    self.clear(now, Rule::ReloadFailed, &subject);
+                }
+            }
         }
     }
 
@@ -145,6 +169,7 @@ impl Controller {
         let succeeded_at = if outcome.is_ok() { Some(now) } else { before };
         self.jobs.note_reload(facet, &outcome);
         self.sources.reloads.insert(facet, ReloadState { ended_at: now, outcome, succeeded_at });
+        self.outputs.push_back(Output::Changed(Changed::Store));
     }
 }
 

@@ -47,6 +47,26 @@ impl Controller {
         self.strangers.stations.insert(station, now);
     }
 
+    /// Who was suspected in an earlier run is forgotten or forgiven as if seen now for the last time.
+    pub(super) fn recall_strangers(&mut self, now: Moment) {
+        for subject in self.alerts.subjects(Rule::Stranger) {
+            match subject.parse() {
+                Ok(station) if self.fleet.station(&station).is_none() => {
+                    self.strangers.stations.insert(station, now);
+                }
+                _ => self.clear(now, Rule::Stranger, &subject),
+            }
+        }
+        for subject in self.alerts.subjects(Rule::DuplicateId) {
+            match subject.parse() {
+                Ok(label) if self.fleet.label(label).is_some() => {
+                    self.strangers.twins.insert(label, (CONTRADICTIONS, now));
+                }
+                _ => self.clear(now, Rule::DuplicateId, &subject),
+            }
+        }
+    }
+
     pub(super) fn forget_strangers(&mut self, now: Moment) {
         let is_gone = |_: &StationId, last: &mut Moment| now.since(*last) >= GONE_AFTER;
         let gone: Vec<StationId> = self.strangers.stations.extract_if(.., is_gone).map(|(id, _)| id).collect();

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gondola_protocol::{LabelId, Moment};
 
-use super::message::{LabelState, Notice, Output, Publication};
+use super::message::{Changed, LabelState, Notice, Output, Publication};
 use super::{Controller, TURN_MAX};
 use crate::alert::{Alert, Rule};
 use crate::catalog::sku::Sku;
@@ -13,6 +13,7 @@ use crate::catalog::wire::RowKey;
 use crate::confirmation::Confirmation;
 use crate::fleet::health::{Health, Problem};
 use crate::fleet::label::Label;
+use crate::journal::Entry;
 
 /// What others know, so that they are told only what is new.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(super) struct Told {
     labels: BTreeMap<LabelId, Said>,
     /// The revision that was said to wait.
     held: BTreeMap<RowKey, u64>,
+    /// The newest news of alerts that others may be told.
+    pub(super) alerts: u64,
 }
 
 impl Told {
@@ -33,12 +36,15 @@ impl Told {
     }
 }
 
+/// Alerts in one batch of the journal: a price list gone wrong makes ten of them.
+const ALERTS_MAX: usize = 1_000;
+
 impl Controller {
     /// Tells what changed: to those who watch labels, and to other systems once the journal holds what it rests on.
     pub(super) fn tell(&mut self, now: Moment) {
         for _ in 0..TURN_MAX {
             let Some(id) = self.changed.pop_first() else { break };
-            self.outputs.push_back(Output::Changed(id));
+            self.outputs.push_back(Output::Changed(Changed::Label(id)));
             self.tell_label(now, id);
             if let Some(binding) = self.fleet.label(id).and_then(|label| label.binding.as_ref()) {
                 self.told.unconfirmed.extend(binding.skus.iter().cloned());
@@ -106,7 +112,7 @@ impl Controller {
     /// Follows whether a change waits: an alert, and word to other systems.
     pub(super) fn follow_held(&mut self, now: Moment, key: &RowKey) {
         let held = self.catalog.held_for(key).map(|held| (held.row.revision, held.reason.clone()));
-        let subject = format!("{} {}", key.facet(), key.id());
+        let subject = subject_of(key);
         match (held, self.told.held.get(key).copied()) {
             (None, None) => {}
             (Some((revision, _)), Some(told)) if revision == told => {}
@@ -116,12 +122,14 @@ impl Controller {
                     "{key}, revision {revision}, is held and the old price stays: {reason}; approve or reject it"
                 );
                 self.raise(now, Rule::Held, &subject, text);
+                self.outputs.push_back(Output::Changed(Changed::Approval(key.clone())));
                 let publication = Publication::Held { key: key.clone(), revision, reason: Some(reason) };
                 self.put_out_after_sync(Output::Publish(publication));
             }
             (None, Some(revision)) => {
                 self.told.held.remove(key);
                 self.clear(now, Rule::Held, &subject);
+                self.outputs.push_back(Output::Changed(Changed::Approval(key.clone())));
                 let publication = Publication::Held { key: key.clone(), revision, reason: None };
                 self.put_out_after_sync(Output::Publish(publication));
             }
@@ -137,20 +145,78 @@ impl Controller {
     }
 
     pub(super) fn raise(&mut self, now: Moment, rule: Rule, subject: &str, text: String) {
-        let alert = self.alerts.raise(now, rule, subject, text);
-        self.tell_alert(alert);
+        self.alert_news.extend(self.alerts.raise(now, rule, subject, text));
     }
 
     pub(super) fn clear(&mut self, now: Moment, rule: Rule, subject: &str) {
-        let alert = self.alerts.clear(now, rule, subject);
-        self.tell_alert(alert);
+        self.alert_news.extend(self.alerts.clear(now, rule, subject));
     }
 
-    fn tell_alert(&mut self, alert: Option<Alert>) {
-        let Some(alert) = alert else { return };
-        self.notice(Notice::Alert(alert.clone()));
-        self.put_out_after_sync(Output::Publish(Publication::Alert(alert)));
+    /// Brings news of alerts into the journal, and tells of them once it holds them. That the journal fails is told
+    /// without it.
+    pub(super) fn tell_alerts(&mut self) {
+        let news = std::mem::take(&mut self.alert_news);
+        let mut kept: Vec<Entry> =
+            news.iter().filter(|alert| alert.rule.is_journalled()).cloned().map(Entry::Alert).collect();
+        while !kept.is_empty() {
+            let rest = kept.split_off(kept.len().min(ALERTS_MAX));
+            self.append(kept);
+            kept = rest;
+        }
+        for alert in news {
+            self.tell_alert(alert);
+        }
     }
+
+    pub(super) fn tell_alert(&mut self, alert: Alert) {
+        self.notice(Notice::Alert(alert.clone()));
+        self.outputs.push_back(Output::Changed(Changed::Alert(alert.id())));
+        if alert.rule.is_journalled() {
+            self.put_out_after_sync(Output::Publish(Publication::Alert(alert)));
+        } else {
+            self.outputs.push_back(Output::Changed(Changed::Store));
+            self.put_out(Output::Publish(Publication::Alert(alert)));
+        }
+    }
+
+    /// What others may be told of alerts, oldest first: the journal holds it, where it can.
+    pub fn alert_news(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.news().filter(|news| news.number <= self.told.alerts)
+    }
+
+    /// Looks again at what the alerts of an earlier run speak of: what ended meanwhile is cleared, and what is counted or
+    /// waited for begins anew.
+    pub(super) fn recall_alerts(&mut self, now: Moment) {
+        self.told.alerts = self.alerts.news().last().map_or(0, |newest| newest.number);
+        self.recall_held(now);
+        for subject in self.alerts.subjects(Rule::Held) {
+            let is_held = self.catalog.held().any(|held| subject_of(&held.row.key) == subject);
+            if !is_held {
+                self.clear(now, Rule::Held, &subject);
+            }
+        }
+        for subject in self.alerts.subjects(Rule::NotForSale) {
+            match subject.parse::<Sku>() {
+                Ok(sku) => self.tell_assortment(now, &sku),
+                Err(_) => self.clear(now, Rule::NotForSale, &subject),
+            }
+        }
+        for rule in [Rule::Impostor, Rule::StationDown] {
+            for subject in self.alerts.subjects(rule) {
+                let is_ours = self.fleet.stations().any(|station| station.id.as_str() == subject);
+                if !is_ours {
+                    self.clear(now, rule, &subject);
+                }
+            }
+        }
+        self.recall_sources(now);
+        self.recall_strangers(now);
+    }
+}
+
+/// What the alert about a held change is about.
+fn subject_of(key: &RowKey) -> String {
+    format!("{} {}", key.facet(), key.id())
 }
 
 /// What is said of a label: small, because it is remembered of each.

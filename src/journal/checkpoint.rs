@@ -2,7 +2,7 @@
 //!
 //! Records are folded by what they are about: of a label the registration, the binding, the last proof and its last
 //! confirmation; of a product the prices that a struck-through price may still need; of a row that waited the last
-//! verdict. A checkpoint is a file of the entries that are left, with a hash over all of it, and is written whole or not
+//! verdict; of an alert that holds the last news. A checkpoint is a file of the entries that are left, with a hash over all of it, and is written whole or not
 //! at all. It holds nothing that the segments before it did not: it can be made anew from them while they are kept.
 //!
 //! ```text
@@ -25,6 +25,7 @@ use super::directory::{Directory, write_whole};
 use super::entry::{CONFIRMED_MAX, Confirmed, Entry};
 use super::segment::{FORMAT, Form, Lines, checkpoint_name};
 use crate::accounts::{ACTS_MAX, Change, TokenId};
+use crate::alert::{self, Alert, Rule};
 use crate::catalog::history::{History, PricePoint};
 use crate::catalog::sku::Sku;
 use crate::catalog::wire::RowKey;
@@ -67,6 +68,9 @@ pub(super) struct Fold {
     verdicts: BTreeMap<RowKey, Recalled>,
     /// The newest of the hours' samples, as many as a store looks back on.
     accuracy: VecDeque<Recalled>,
+    /// The newest news of each alert that holds, and the newest of all alerts, as many as a store remembers.
+    alerts: BTreeMap<(Rule, String), Recalled>,
+    alert_news: VecDeque<Recalled>,
     accounts: Vec<Recalled>,
     /// The last use of each token.
     token_uses: BTreeMap<TokenId, Recalled>,
@@ -113,9 +117,37 @@ impl Fold {
             }
             Entry::Decided { row, .. } => drop(self.verdicts.insert(row.clone(), recalled)),
             Entry::Accuracy { .. } => push(&mut self.accuracy, recalled, accuracy::HOURS_MAX),
+            Entry::Alert(alert) => self.take_alert(alert.clone(), recalled),
+            Entry::Replaced { .. } => self.take_exchange(&recalled),
             Entry::Account(Change::Acted(_)) => push(&mut self.acts, recalled, ACTS_MAX),
             Entry::Account(Change::TokenUsed { token }) => drop(self.token_uses.insert(token.clone(), recalled)),
             Entry::Account(_) => self.accounts.push(recalled),
+        }
+    }
+
+    fn take_alert(&mut self, alert: Alert, recalled: Recalled) {
+        let key = (alert.rule, alert.subject);
+        match alert.state {
+            alert::State::Raised => drop(self.alerts.insert(key, recalled.clone())),
+            alert::State::Cleared => drop(self.alerts.remove(&key)),
+        }
+        push(&mut self.alert_news, recalled, alert::NEWS_MAX);
+    }
+
+    /// An exchange comes to a registration and a binding of the new device, and to neither of the old one's.
+    fn take_exchange(&mut self, recalled: &Recalled) {
+        let Entry::Replaced { label, panel, with, with_panel, position, skus, template } = &recalled.entry else {
+            return;
+        };
+        let part = |entry| Recalled { position: None, at: recalled.at, entry };
+        let (skus, template) = (skus.clone(), template.clone());
+        for entry in [
+            Entry::Registered { label: *with, panel: *with_panel, position: position.clone() },
+            Entry::Bound { label: *with, skus, template },
+            Entry::Unbound { label: *label },
+            Entry::Registered { label: *label, panel: *panel, position: Default::default() },
+        ] {
+            self.take(part(entry));
         }
     }
 
@@ -141,7 +173,20 @@ impl Fold {
             .chain(points.map(move |points| folded(Entry::Prices { points })))
             .chain(self.verdicts.values().cloned())
             .chain(self.accuracy.iter().cloned())
+            .chain(self.alerts())
             .chain(self.accounts.iter().chain(self.token_uses.values()).chain(&self.acts).cloned())
+    }
+
+    /// The alerts that hold and are no news any more, then the news.
+    fn alerts(&self) -> impl Iterator<Item = Recalled> {
+        let number = |recalled: &Recalled| match &recalled.entry {
+            Entry::Alert(alert) => alert.number,
+            _ => 0,
+        };
+        let oldest = self.alert_news.front().map_or(u64::MAX, number);
+        let mut held: Vec<&Recalled> = self.alerts.values().filter(|recalled| number(recalled) < oldest).collect();
+        held.sort_unstable_by_key(|recalled| number(recalled));
+        held.into_iter().chain(&self.alert_news).cloned()
     }
 
     /// Writes the checkpoint that covers every record taken so far.

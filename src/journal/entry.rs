@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::accounts;
+use crate::alert::{Alert, Rule, State};
 use crate::catalog::approvals::Verdict;
 use crate::catalog::history::PricePoint;
 use crate::catalog::sku::{PromotionId, Sku};
@@ -90,6 +91,26 @@ pub enum Entry {
         /// Which, at most [`CONFIRMED_MAX`].
         labels: Vec<Confirmed>,
     },
+    /// There is news of an alert: it holds, somebody looks after it, or it is over.
+    Alert(Alert),
+    /// Another device took a label's place, with all that it showed.
+    Replaced {
+        /// The label, which shows nothing and hangs nowhere from now on.
+        label: LabelId,
+        /// Its display.
+        panel: Panel,
+        /// What took its place.
+        with: LabelId,
+        /// The display of that.
+        with_panel: Panel,
+        /// Where it hangs now.
+        #[serde(default)]
+        position: Position,
+        /// What it shows now, 1 to 8 products.
+        skus: Vec<Sku>,
+        /// A template by name, instead of the rules' choice.
+        template: Option<String>,
+    },
 }
 
 impl Entry {
@@ -102,7 +123,9 @@ impl Entry {
             | Self::Bound { label, .. }
             | Self::Unbound { label }
             | Self::Proof { label, .. } => *label == id,
+            Self::Replaced { label, with, .. } => [*label, *with].contains(&id),
             Self::Confirmed { labels } => labels.iter().any(|confirmed| confirmed.label == id),
+            Self::Alert(alert) => alert.rule == Rule::DuplicateId && alert.subject == id.to_string(),
             Self::Prices { .. } | Self::Decided { .. } | Self::Accuracy { .. } | Self::Account(_) => false,
         }
     }
@@ -111,10 +134,11 @@ impl Entry {
     #[must_use]
     pub fn names(&self, sku: &Sku) -> bool {
         match self {
-            Self::Bound { skus, .. } => skus.contains(sku),
+            Self::Bound { skus, .. } | Self::Replaced { skus, .. } => skus.contains(sku),
             Self::Prices { points } => points.iter().any(|point| point.sku == *sku),
             Self::Decided { row, .. } => matches!(row, RowKey::Sku(_, of) if of == sku),
             Self::Proof { shown, .. } => shown.iter().any(|shown| shown.sku == *sku),
+            Self::Alert(alert) => alert.rule == Rule::NotForSale && alert.subject == sku.as_str(),
             Self::Registered { .. }
             | Self::Removed { .. }
             | Self::Unbound { .. }
@@ -159,6 +183,13 @@ impl fmt::Display for Entry {
             }
             Self::Accuracy { bound, agreeing } => write!(f, "{agreeing} of {bound} bound labels agreed"),
             Self::Account(change) => write!(f, "{change}"),
+            Self::Replaced { label, with, skus, .. } => {
+                write!(f, "label {label} replaced with {with}, showing {}", list(skus.iter().map(Sku::to_string)))
+            }
+            Self::Alert(alert) => match (&alert.acknowledged, alert.state) {
+                (Some(seen), State::Raised) => write!(f, "alert {} acknowledged by {}", alert.id(), seen.by),
+                _ => write!(f, "alert {} {}: {}", alert.id(), alert.state, alert.text),
+            },
             Self::Confirmed { labels } => {
                 let name = |confirmed: &Confirmed| confirmed.label.to_string();
                 write!(f, "still shown as proven: {}", list(labels.iter().map(name)))

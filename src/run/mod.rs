@@ -4,7 +4,10 @@ pub mod accounts;
 #[cfg(feature = "broker")]
 pub mod broker;
 pub mod clock;
+mod disk;
 pub mod feed;
+mod http;
+pub mod metrics;
 pub mod mqtt;
 pub mod outbox;
 pub mod pictures;
@@ -18,6 +21,7 @@ pub mod telemetry;
 pub mod templates;
 pub mod tls;
 mod unknown;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -58,6 +62,7 @@ use store::{Inbox, News, Store, StoreHandle, StoreParts};
 use telemetry::Telemetry;
 use templates::TemplateLibrary;
 use tls::TlsError;
+use webhook::Webhook;
 
 /// How long a shutdown may take to bring everything to disk; after it the process ends all the same.
 pub const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
@@ -285,11 +290,24 @@ impl System {
                 system.tracker.spawn(reload::without_source(handle, ordered, shutdown));
             }
         }
+        system.start_webhooks(config, clock)?;
+        let dir = system.data_dir.path().to_owned();
+        system.tracker.spawn(disk::watch(dir, system.stores.clone(), system.shutdown.clone()));
         let feed = Feed::new(options, subscribers, outbox);
         system.tracker.spawn(feed.acknowledge(acknowledgements));
         system.tracker.spawn(feed.run(system.shutdown.clone()));
         system.start_web(config, telemetry, listener, tls);
         Ok(system)
+    }
+
+    fn start_webhooks(&self, config: &Config, clock: Clock) -> Result<(), StartError> {
+        for webhook in &config.webhook {
+            let stores = self.stores.iter().cloned().zip(config.store.iter().map(|store| store.name.clone()));
+            let webhook =
+                Webhook::new(webhook.clone(), webhook::Patience::default(), stores, clock, self.data_dir.path())?;
+            self.tracker.spawn(webhook.run(self.shutdown.clone()));
+        }
+        Ok(())
     }
 
     fn start_web(&self, config: &Config, telemetry: &Telemetry, listener: TcpListener, tls: Option<TlsServer>) {
@@ -413,6 +431,7 @@ pub fn store_settings(config: &StoreConfig) -> Result<StoreSettings, StartError>
         },
         catalog: Settings { currency: config.currency, market: config.market, time_zone, guard: config.guard },
         stations: config.base_station.iter().map(|station| station.id.clone()).collect(),
+        alerts: config.alerts,
     })
 }
 

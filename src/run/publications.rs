@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use crate::alert::Alert;
 use crate::catalog::wire::RowKey;
 use crate::controller::message::Publication;
 use crate::instant::rfc3339;
@@ -39,11 +40,7 @@ pub fn message(publication: &Publication, zone: &TimeZone) -> Message {
             // Beside the confirmation of the same product, which it does not replace.
             ("confirmations".to_owned(), format!("held {} {}", key.facet(), key.id()), payload)
         }
-        Publication::Alert(it) => {
-            let payload = json!({ "id": it.id(), "rule": it.rule, "state": it.state, "subject": it.subject,
-                "text": it.text, "at": rfc3339(it.at, zone) });
-            ("alerts".to_owned(), it.id(), payload)
-        }
+        Publication::Alert(it) => ("alerts".to_owned(), it.id(), alert_json(it, zone)),
         Publication::Label(it) => {
             let payload = json!({ "health": it.health, "problems": it.problems, "battery_mv": it.battery_mv,
                 "last_check_in": it.last_check_in.map(|at| rfc3339(at, zone)) });
@@ -58,12 +55,19 @@ pub fn message(publication: &Publication, zone: &TimeZone) -> Message {
     Message { topic, key, payload: payload.to_string(), retain }
 }
 
+/// An alert as other systems read it, over MQTT and by webhook.
+pub(super) fn alert_json(it: &Alert, zone: &TimeZone) -> Value {
+    json!({ "id": it.id(), "number": it.number, "rule": it.rule, "state": it.state, "subject": it.subject,
+        "text": it.text, "at": rfc3339(it.at, zone), "since": rfc3339(it.since, zone),
+        "acknowledged": it.acknowledged.as_ref().map(|it| json!({ "by": it.by, "at": rfc3339(it.at, zone) })) })
+}
+
 #[cfg(test)]
 mod tests {
     use gondola_protocol::{LabelId, Millivolts, Moment};
 
     use super::*;
-    use crate::alert::{Alert, Rule, State};
+    use crate::alert::{Acknowledged, Rule, State};
     use crate::catalog::guard::Suspicion;
     use crate::catalog::wire::Facet;
     use crate::confirmation::Confirmation;
@@ -102,14 +106,19 @@ mod tests {
         let released = Publication::Held { key, revision: 8, reason: None };
         check(&released, "confirmations", json!({"sku": "1101", "revision": 8, "held": null}));
         let alert = Alert {
+            number: 1_795_536_000_000,
             rule: Rule::ReloadFailed,
             subject: "base".to_owned(),
             state: State::Raised,
             text: "it failed".to_owned(),
             at,
+            since: at,
+            acknowledged: Some(Acknowledged { by: "ann".to_owned(), at }),
         };
-        let payload = json!({"id": "reload_failed:base", "rule": "reload_failed", "state": "raised", "subject": "base",
-            "text": "it failed", "at": "2026-11-25T00:00:00+08:00"});
+        let instant = "2026-11-25T00:00:00+08:00";
+        let payload = json!({"id": "reload_failed:base", "number": 1_795_536_000_000_u64, "rule": "reload_failed",
+            "state": "raised", "subject": "base", "text": "it failed", "at": instant, "since": instant,
+            "acknowledged": {"by": "ann", "at": instant}});
         check(&Publication::Alert(alert), "alerts", payload);
         let label = LabelState {
             label: LabelId(0x0000_021B_6D40_3B1E),

@@ -22,10 +22,11 @@ use rustls::ClientConfig;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use self::fetch::{BODY_MAX, FetchError, Fetched, Http, Source, in_words};
+use self::fetch::{BODY_MAX, FetchError, Fetched, Source};
 use self::generations::Generations;
 use self::schedule::{Daily, Fetch, Schedule};
 use super::clock::Clock;
+use super::http::{Http, in_words};
 use super::store::{StoreGone, StoreHandle};
 use super::unknown::UnknownFields;
 use crate::catalog::SnapshotPart;

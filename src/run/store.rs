@@ -22,7 +22,9 @@ use crate::alert::{Rule, State};
 use crate::catalog::SnapshotPart;
 use crate::catalog::wire::{Facet, Parsed};
 use crate::controller::Controller;
-use crate::controller::message::{Answer, Delivery, Input, Notice, Output, Refusal, ReloadReport, Request, Ticket};
+use crate::controller::message::{
+    Answer, Changed, Delivery, Input, Notice, Output, Publication, Refusal, ReloadReport, Request, Ticket,
+};
 use crate::fleet::ahead::Switch;
 use crate::journal::{AppendError, Entry, Journal, JournalCounters, JournalError, JournalReader, Synced};
 use crate::storage::{Pictures, ViewBatch, ViewWriteError, ViewWriter};
@@ -116,7 +118,8 @@ pub struct StoreHandle {
     id: StoreId,
     calls: mpsc::Sender<Call>,
     told: mpsc::Sender<Told>,
-    watchers: broadcast::Sender<LabelId>,
+    watchers: broadcast::Sender<Changed>,
+    alerted: watch::Receiver<()>,
     pictures: Arc<Pictures>,
     journal: JournalReader,
     studio: Studio,
@@ -189,10 +192,24 @@ impl StoreHandle {
         self.tell(Told::Input(Input::ReloadEnded { facet, outcome })).await
     }
 
-    /// Labels whose state changed from now on.
+    /// What changes from now on.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<LabelId> {
+    pub fn watch(&self) -> broadcast::Receiver<Changed> {
         self.watchers.subscribe()
+    }
+
+    /// Is marked as changed when there is something that webhooks may tell.
+    #[must_use]
+    pub fn alerted(&self) -> watch::Receiver<()> {
+        self.alerted.clone()
+    }
+
+    /// Tells how much room the disk has.
+    ///
+    /// # Errors
+    /// The store has ended.
+    pub async fn disk(&self, free: u64, total: u64) -> Result<(), StoreGone> {
+        self.tell(Told::Input(Input::Disk { free, total })).await
     }
 
     /// Pictures by digest.
@@ -273,7 +290,8 @@ pub struct Store {
     inbox: Inbox,
     calls: mpsc::Receiver<Call>,
     told: mpsc::Receiver<Told>,
-    watchers: broadcast::Sender<LabelId>,
+    watchers: broadcast::Sender<Changed>,
+    alerted: watch::Sender<()>,
     ticket: Ticket,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, Refusal>>>,
     /// How far the journal is known to be on disk.
@@ -298,11 +316,13 @@ impl Store {
         let (calls_in, calls) = mpsc::channel(CALLS_MAX);
         let (told_in, told) = mpsc::channel(CALLS_MAX);
         let (watchers, _) = broadcast::channel(WATCH_MAX);
+        let (alerted, alerted_out) = watch::channel(());
         let handle = StoreHandle {
             id: parts.id.clone(),
             calls: calls_in,
             told: told_in,
             watchers: watchers.clone(),
+            alerted: alerted_out,
             pictures: Arc::clone(&parts.pictures),
             journal: parts.journal.reader().clone(),
             studio: parts.studio.clone(),
@@ -314,6 +334,7 @@ impl Store {
             calls,
             told,
             watchers,
+            alerted,
             ticket: 0,
             waiting: BTreeMap::new(),
             journal_sequence: 0,
@@ -484,9 +505,9 @@ impl Store {
                         let _ = answer.send(reply);
                     }
                 }
-                Output::Changed(label) => {
+                Output::Changed(changed) => {
                     // Nobody may be watching.
-                    let _ = self.watchers.send(label);
+                    let _ = self.watchers.send(changed);
                 }
                 Output::Notice(notice) => report(&self.parts.id, &notice),
                 Output::Reload { facet, why } => {
@@ -496,6 +517,9 @@ impl Store {
                 Output::Publish(publication) => {
                     let zone = &self.controller.catalog().settings().time_zone;
                     self.parts.outbox.put(&self.parts.id, message(&publication, zone));
+                    if matches!(publication, Publication::Alert(_) | Publication::JournalHead { .. }) {
+                        self.alerted.send_replace(());
+                    }
                 }
             }
         }

@@ -43,8 +43,9 @@ impl Telemetry {
     #[must_use]
     pub fn silent() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
+        super::metrics::describe(&recorder);
         let metrics = recorder.handle();
-        let _ = metrics::set_global_recorder(recorder);
+        let _ = ::metrics::set_global_recorder(recorder);
         Self { metrics }
     }
 

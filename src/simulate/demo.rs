@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::glass::{GlassCheck, GlassChecker};
 use super::publisher::{PublishError, Publisher};
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
 use crate::catalog::sku::Sku;
@@ -500,6 +501,7 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
             password_file: None,
             ca_file: None,
         },
+        webhook: Vec::new(),
         store: vec![StoreConfig {
             id,
             name: "杭州解百店".to_owned(),
@@ -509,6 +511,7 @@ fn controller_config(options: &DemoOptions, data_dir: &Path, shop: &Serving) -> 
             market: Market::China,
             reload: None,
             guard: GuardRules::default(),
+            alerts: AlertRules::default(),
             base_station: stations.collect(),
         }],
     }

@@ -8,6 +8,13 @@ use gondola_protocol::Moment;
 use gondola_simulator::{Bursts, Dice, RadioOptions};
 use serde::Serialize;
 
+/// A promotion is announced so long before nothing happens any more, or not at all.
+pub(super) const PROMOTION_MIN: Duration = Duration::from_secs(10 * 60);
+
+/// Seconds of a day in which things happen: all but those in which a day's run only waits for the glasses to agree, and
+/// then for quiet.
+const DAY_S: u64 = 83_400;
+
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -215,13 +222,14 @@ impl Agenda {
         let (labels, stations) = (shop.0 as u64, shop.1 as u64);
         let seconds = span.as_secs();
         let hourly = |rate: u64| (rate * seconds).div_ceil(3_600);
-        let waves = (3 * seconds).div_ceil(24 * 3_600);
+        let daily = |count: u64| ((count * seconds + DAY_S / 2) / DAY_S).max(1);
+        let waves = daily(3);
         // A day has three waves and forty promotions, each week a label in ten moves, and an hour a price in a hundred.
         for wave in 0..waves {
             agenda.plan(start + Duration::from_secs(seconds * (2 * wave + 1) / (2 * waves)), Action::Wave);
         }
         let counts = [
-            (Action::Promote, (40 * seconds).div_ceil(24 * 3_600)),
+            (Action::Promote, daily(40)),
             (Action::Correct, hourly(6)),
             (Action::Rebind, hourly(labels.div_ceil(100))),
             (Action::FailLabel, (drawn.label_faults_per_mille * labels * seconds).div_ceil(3_600 * 1_000)),
@@ -231,7 +239,9 @@ impl Agenda {
         ];
         for (action, count) in counts {
             for _ in 0..count {
-                agenda.plan(start + Duration::from_millis(dice.below(seconds * 1_000)), action.clone());
+                let at = start + Duration::from_millis(dice.below(seconds * 1_000));
+                let latest = if action == Action::Promote { start + span.saturating_sub(PROMOTION_MIN) } else { at };
+                agenda.plan(at.min(latest), action.clone());
             }
         }
         agenda

@@ -79,6 +79,24 @@ struct Disk {
     unsynced: VecDeque<(Moment, Vec<Entry>)>,
 }
 
+/// A base station's head.
+#[derive(Debug)]
+struct Line {
+    station: StationId,
+    head: Head,
+    /// When the head has something to do, as it said when it was last looked at.
+    due: Option<Moment>,
+    /// Whether anything was done with it since.
+    is_touched: bool,
+}
+
+impl Line {
+    fn new(station: StationId, key: Option<StationKey>) -> Self {
+        let head = Head::new(station.clone(), HeadOptions { key, ..HeadOptions::default() });
+        Self { station, head, due: None, is_touched: false }
+    }
+}
+
 /// One store, one shop, one clock.
 #[derive(Debug)]
 pub struct Harness {
@@ -88,7 +106,8 @@ pub struct Harness {
     disk: Disk,
     bug: Bug,
     controller: Controller,
-    heads: BTreeMap<StationId, Head>,
+    /// To the world's base stations, in the world's order.
+    lines: Vec<Line>,
     sessions: u32,
     /// Base stations whose session is over, by when they are connected again.
     reconnects: BTreeMap<StationId, Moment>,
@@ -136,7 +155,7 @@ impl Harness {
             disk: Disk::default(),
             bug: Bug::default(),
             controller,
-            heads: stations.iter().map(|station| head(station, options.key)).collect(),
+            lines: stations.iter().map(|station| Line::new(station.clone(), options.key)).collect(),
             sessions: 0,
             reconnects: BTreeMap::new(),
             world: World::new(world, start),
@@ -161,12 +180,11 @@ impl Harness {
     /// # Panics
     /// The view holds what nobody has put there.
     pub fn crash(&mut self) {
-        let stations: Vec<StationId> = self.heads.keys().cloned().collect();
-        for station in &stations {
-            self.world.disconnect(self.now, station);
-            self.reconnects.insert(station.clone(), self.now + RECONNECT_WAIT);
+        for line in &mut self.lines {
+            self.world.disconnect(self.now, &line.station);
+            self.reconnects.insert(line.station.clone(), self.now + RECONNECT_WAIT);
+            *line = Line::new(line.station.clone(), self.options.key);
         }
-        self.heads = stations.iter().map(|station| head(station, self.options.key)).collect();
         self.disk.unsynced.clear();
         self.pictures.clear();
         (self.appended, self.stored) = (0, 0);
@@ -187,8 +205,9 @@ impl Harness {
         self.sessions += 1;
         self.reconnects.remove(station);
         self.world.connect(self.now, station);
-        if let Some(head) = self.heads.get_mut(station) {
-            head.connected(self.now, SessionId(self.sessions));
+        let (now, session) = (self.now, SessionId(self.sessions));
+        if let Some(head) = self.head(station) {
+            head.connected(now, session);
         }
         self.pump();
     }
@@ -237,21 +256,36 @@ impl Harness {
     /// Lets `span` of virtual time pass.
     pub fn run(&mut self, span: Duration) {
         let end = self.now + span;
-        while let Some(next) = self.poll_timeout()
-            && next <= end
-        {
-            self.now = next.max(self.now);
-            self.controller.handle_timeout(self.now);
-            for head in self.heads.values_mut() {
-                head.handle_timeout(self.now);
+        loop {
+            self.hang_up();
+            let due = self.poll_timeout().filter(|due| *due <= end);
+            // Until somebody else has something to do, the shop goes on by itself.
+            if let Some(at) = self.world.run_before(due.unwrap_or(end + Duration::from_micros(1))) {
+                self.now = at.max(self.now);
+            } else if let Some(due) = due {
+                self.now = due.max(self.now);
+                self.act();
+            } else {
+                break;
             }
-            self.world.handle_timeout(self.now);
-            self.reconnect();
-            self.sync();
-            self.misbehave();
             self.pump();
         }
+        self.look_at_glasses();
         self.now = end;
+    }
+
+    /// Does what is due in controller and heads, and in the shop at the same moment.
+    fn act(&mut self) {
+        let now = self.now;
+        self.controller.handle_timeout(now);
+        for line in self.lines.iter_mut().filter(|line| line.due.is_some_and(|due| due <= now)) {
+            line.head.handle_timeout(now);
+            line.is_touched = true;
+        }
+        self.world.handle_timeout(now);
+        self.reconnect();
+        self.sync();
+        self.misbehave();
     }
 
     /// Lets time pass until `condition` holds, `span` at most. Answers whether it does.
@@ -305,15 +339,23 @@ impl Harness {
     /// Data frames that the heads put on their lines again.
     #[must_use]
     pub fn retransmissions(&self) -> u64 {
-        self.heads.values().map(|head| head.counters().retransmissions).sum()
+        self.lines.iter().map(|line| line.head.counters().retransmissions).sum()
     }
 
+    /// When anybody but the shop has something to do.
     fn poll_timeout(&self) -> Option<Moment> {
-        let heads = self.heads.values().map(Head::poll_timeout);
+        let heads = self.lines.iter().map(|line| line.due);
         let reconnect = self.reconnects.values().min().copied();
         let sync = self.disk.unsynced.front().map(|(at, _)| *at);
-        let own = [self.controller.poll_timeout(), self.world.poll_timeout(), reconnect, sync, self.bug.poll_timeout()];
+        let own = [self.controller.poll_timeout(), reconnect, sync, self.bug.poll_timeout()];
         heads.chain(own).flatten().min()
+    }
+
+    /// A base station's head, to do something with it.
+    fn head(&mut self, station: &StationId) -> Option<&mut Head> {
+        let line = self.lines.iter_mut().find(|line| line.station == *station)?;
+        line.is_touched = true;
+        Some(&mut line.head)
     }
 
     /// Brings to disk what is due.
@@ -326,20 +368,24 @@ impl Harness {
     }
 
     fn cut(&mut self, station: &StationId) {
-        self.world.disconnect(self.now, station);
-        if let Some(head) = self.heads.get_mut(station) {
-            head.disconnected(self.now);
+        let now = self.now;
+        self.world.disconnect(now, station);
+        if let Some(head) = self.head(station) {
+            head.disconnected(now);
         }
     }
 
-    /// Does what a station's shell does when its session is over: closes the connection, and opens another
-    /// after a while.
-    fn reconnect(&mut self) {
-        let over = self.heads.iter().filter(|(_, head)| head.wants_disconnect()).map(|(station, _)| station.clone());
-        for station in over.collect::<Vec<_>>() {
+    /// Does what a station's shell does when its session is over: closes the connection, to open another after a while.
+    fn hang_up(&mut self) {
+        while let Some(line) = self.lines.iter().find(|line| line.head.wants_disconnect()) {
+            let station = line.station.clone();
             self.cut(&station);
             self.reconnects.insert(station, self.now + RECONNECT_WAIT);
         }
+    }
+
+    /// Opens the connections whose time has come.
+    fn reconnect(&mut self) {
         let due = self.reconnects.iter().filter(|(_, at)| **at <= self.now).map(|(station, _)| station.clone());
         for station in due.collect::<Vec<_>>() {
             self.connect(&station);
@@ -350,33 +396,41 @@ impl Harness {
     fn pump(&mut self) {
         loop {
             let mut moved = false;
+            self.look_at_glasses();
             while let Some(output) = self.controller.poll_output() {
                 moved = true;
                 self.perform(output);
             }
             let mut told = Vec::new();
-            for (station, head) in &mut self.heads {
+            for (number, Line { station, head, due, is_touched }) in self.lines.iter_mut().enumerate() {
+                if !*is_touched && !self.world.is_speaking(number) {
+                    continue;
+                }
+                *is_touched = false;
                 while let Some(bytes) = head.poll_transmit() {
                     moved = true;
                     self.world.handle_bytes(self.now, station, &bytes);
                 }
                 while let Some(bytes) = self.world.poll_transmit(station) {
                     moved = true;
+                    *is_touched = true;
                     head.handle_bytes(self.now, &bytes);
                 }
                 told.extend(std::iter::from_fn(|| head.poll_event()).map(|event| (station.clone(), event)));
+                *due = head.poll_timeout();
             }
             for (station, event) in told {
                 moved = true;
                 self.take_event(station, event);
             }
-            while let Some(observation) = self.world.poll_observation() {
-                self.events.push(Event::Glass(observation));
-            }
             if !moved {
                 return;
             }
         }
+    }
+
+    fn look_at_glasses(&mut self) {
+        self.events.extend(std::iter::from_fn(|| self.world.poll_observation()).map(Event::Glass));
     }
 
     fn append(&mut self, entries: Vec<Entry>) {
@@ -413,7 +467,7 @@ impl Harness {
         });
         let held = base.and_then(|base| self.pictures.get(&base).cloned());
         let picture = self.tamper(station, Picture { held, ..picture });
-        let accepted = self.heads.get_mut(station).is_some_and(|head| match ahead {
+        let accepted = self.head(station).is_some_and(|head| match ahead {
             None => head.submit(now, picture).is_ok(),
             Some(ahead) => head.stage(now, picture, ahead).is_ok(),
         });
@@ -428,7 +482,7 @@ impl Harness {
         let now = self.now;
         self.events.extend(labels.iter().map(|(_, label)| Event::Commanded(now, *label, action)));
         let numbers: Vec<TransferNumber> = labels.iter().map(|(number, _)| *number).collect();
-        let head = self.heads.get_mut(station);
+        let head = self.head(station);
         let accepted = head.is_some_and(|head| head.command(now, action, lane, labels).is_ok());
         for number in numbers {
             if accepted {
@@ -477,7 +531,7 @@ impl Harness {
             Output::Send { station, picture, base, ahead } => self.send(&station, picture, base, ahead),
             Output::Command { station, action, lane, labels } => self.command(&station, action, lane, labels),
             Output::Cancel(station, number) => {
-                if let Some(head) = self.heads.get_mut(&station) {
+                if let Some(head) = self.head(&station) {
                     head.cancel(now, number);
                 }
             }
@@ -489,8 +543,4 @@ impl Harness {
             Output::Acknowledge(_) | Output::Changed(_) => {}
         }
     }
-}
-
-fn head(id: &StationId, key: Option<StationKey>) -> (StationId, Head) {
-    (id.clone(), Head::new(id.clone(), HeadOptions { key, ..HeadOptions::default() }))
 }

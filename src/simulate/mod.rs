@@ -1,5 +1,6 @@
 //! The controller together with a simulated shop: on one virtual clock, and as a whole in one process.
 
+pub mod chain;
 pub mod demo;
 pub mod draw;
 pub mod glass;

@@ -11,6 +11,7 @@ use gondola_simulator::{Dice, LabelMemory, LabelOptions, Observation, RadioOptio
 
 use super::harness::{Event, Harness, HarnessOptions};
 use super::merchandise::{Merchandise, sku};
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::sku::Sku;
@@ -429,5 +430,6 @@ fn settings(base_stations: usize) -> StoreSettings {
             guard: GuardRules::OFF,
         },
         stations: (0..base_stations).map(station).collect(),
+        alerts: AlertRules::default(),
     }
 }

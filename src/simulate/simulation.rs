@@ -8,7 +8,7 @@ use gondola_protocol::{LabelId, Moment, StationId};
 use gondola_simulator::checkers::{Checkers, Fact, Violation};
 use gondola_simulator::{Counters, Dice, Fault};
 
-use super::draw::{Action, Agenda, Drawn, FaultLevel};
+use super::draw::{Action, Agenda, Drawn, FaultLevel, PROMOTION_MIN};
 use super::harness::{Event, HarnessOptions, Planted};
 use super::shop::{Opening, START, Shop, ShopOptions, label, station};
 use crate::catalog::SnapshotPart;
@@ -25,9 +25,6 @@ const QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// Within this time a missing message is missed, and its source asked.
 const GAP_WAIT: Duration = Duration::from_secs(20);
-
-/// With less time than that left no promotion is announced any more.
-const PROMOTION_MIN: Duration = Duration::from_secs(10 * 60);
 
 /// Levels are looked at this often.
 const LOOK_PERIOD: Duration = Duration::from_secs(60);
@@ -78,6 +75,10 @@ pub struct Outcome {
     pub events: u64,
     /// Times that the controller died.
     pub crashes: u64,
+    /// Times that every price changed.
+    pub waves: u64,
+    /// Promotions that were announced.
+    pub promotions: u64,
     /// What cannot be.
     pub violations: Vec<Violation>,
 }
@@ -96,6 +97,8 @@ struct Simulation {
     /// When nothing goes wrong any more.
     safety_end: Moment,
     crashes: u64,
+    waves: u64,
+    promotions: u64,
     looked_at: Moment,
     credits_max: u64,
     /// Labels at the base station that has most.
@@ -159,6 +162,8 @@ impl Simulation {
             broker_back: start,
             safety_end: start + safety,
             crashes: 0,
+            waves: 0,
+            promotions: 0,
             looked_at: start,
             credits_max,
             per_station,
@@ -207,7 +212,10 @@ impl Simulation {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Wave => self.change_prices(1),
+            Action::Wave => {
+                self.waves += 1;
+                self.change_prices(1);
+            }
             Action::Correct => self.change_prices(50),
             Action::Promote => self.promote(),
             Action::Boundary(products) => products.into_iter().for_each(|product| self.shop.look_at(product)),
@@ -259,6 +267,7 @@ impl Simulation {
         let start = now.as_micros() / 1_000_000 + 60 + self.dice.below(left / 2);
         let end = start + 60 + self.dice.below(left / 2 - 120);
         let percent = 5 + self.dice.below(40);
+        self.promotions += 1;
         let message = self.shop.merchandise.promote(now, &products, percent, (start, end));
         for second in [start, end] {
             self.agenda.plan(Moment::from_secs(second), Action::Boundary(products.clone()));
@@ -486,6 +495,8 @@ impl Simulation {
             retransmissions: counters.retransmissions + harness.retransmissions(),
             events: harness.world().events(),
             crashes: self.crashes,
+            waves: self.waves,
+            promotions: self.promotions,
             violations: self.checkers.violations().to_vec(),
         }
     }

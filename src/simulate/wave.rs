@@ -50,6 +50,9 @@ pub struct WaveReport {
     pub time_to_shelf_s: Distribution,
     /// Things that happened in the simulated shop.
     pub events: u64,
+    /// How many of them the machine at hand went through in a second; told only to who asks, for it is another each time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_per_s: Option<u64>,
 }
 
 /// Opens a shop in order, changes every price at once, and waits for the last glass. Answers also how long each of the
@@ -95,6 +98,7 @@ pub fn run(options: ShopOptions) -> Result<(WaveReport, Vec<u64>), RenderError> 
         ratio: (time_to_shelf_s.max / bound.as_secs_f64() * 1_000.0).round() / 1_000.0,
         time_to_shelf_s,
         events: world.events(),
+        events_per_s: None,
     };
     Ok((report, to_shelf_ms))
 }

@@ -69,9 +69,17 @@ pub(super) fn too_many(wait: Duration) -> Response {
     ([(header::RETRY_AFTER, seconds.to_string())], problem).into_response()
 }
 
-/// Adds the security headers to every answer.
+/// Adds the security headers to every answer, and counts it.
 pub(super) async fn headers(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    let class = match response.status().as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    metrics::counter!("gondola_http_requests_total", "status" => class).increment(1);
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

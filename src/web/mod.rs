@@ -19,8 +19,9 @@ mod samples;
 mod selection;
 mod server;
 mod session;
+mod stall;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,14 +43,12 @@ use crate::run::store::StoreHandle;
 use crate::run::templates::{EditError, TemplateLibrary};
 use guard::Rates;
 use idempotency::Answers;
+pub(crate) use pages::url_query;
 use problem::Problem;
 pub use server::serve;
 
 /// Longest body: 1000 bindings of 8 SKUs of 64 characters are 700 KiB.
 const BODY_MAX: usize = 1 << 20;
-
-/// Open event streams: a few screens per store; beyond it somebody forgets to close them.
-const EVENT_STREAMS_MAX: usize = 256;
 
 /// Drafts of templates that are looked at at once: one thread's work each, for a second.
 const CHECKS_MAX: usize = 1;
@@ -89,7 +88,7 @@ pub struct Web {
     answers: Answers,
     /// Held while labels are registered: a label belongs to one store, and the stores do not know each other.
     registrations: Mutex<()>,
-    event_streams: Arc<Semaphore>,
+    event_streams: Arc<events::Streams>,
 }
 
 /// One store, and the order of writes to it.
@@ -132,7 +131,7 @@ impl Web {
             rates: std::sync::Mutex::new(Rates::default()),
             answers: Answers::default(),
             registrations: Mutex::default(),
-            event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            event_streams: Arc::default(),
         }
     }
 

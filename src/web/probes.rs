@@ -15,6 +15,7 @@ use super::Web;
 use super::openapi::Told;
 use super::routes::{Need, Route, route};
 use crate::accounts::Role;
+use crate::run::metrics;
 
 /// A store that does not answer a read for this long is not ready. A read waits behind one turn of news,
 /// which takes milliseconds.
@@ -26,7 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
             .tells(Told::of("Whether the process lives").gives_other("text/plain")),
         route(Method::GET, "/readyz", Need::Nothing, ready)
             .tells(Told::of("Whether every store answers").gives_other("text/plain")),
-        route(Method::GET, "/metrics", Need::Everywhere(Role::Viewer), metrics)
+        route(Method::GET, "/metrics", Need::Everywhere(Role::Viewer), exposition)
             .tells(Told::of("Metrics in the Prometheus text format").gives_other("text/plain")),
     ]
 }
@@ -51,6 +52,13 @@ async fn ready(State(web): State<Arc<Web>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, silent.join("\n") + "\n").into_response()
 }
 
-async fn metrics(State(web): State<Arc<Web>>) -> Response {
+async fn exposition(State(web): State<Arc<Web>>) -> Response {
+    let reads = web.stores.iter().map(|(id, shop)| {
+        let id = id.to_string();
+        tokio::time::timeout(READY_WITHIN, shop.handle.read(move |controller, _| metrics::measure(&id, controller)))
+    });
+    // What a store that does not answer last said stands.
+    let _ = join_all(reads).await;
+    ::metrics::gauge!("gondola_event_streams").set(metrics::number(web.event_streams.count()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (web.metrics)()).into_response()
 }

@@ -71,8 +71,10 @@ impl From<StoreGone> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) => Self::not_found(refusal),
-            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) | Refusal::TooManyTrials => Self::conflict(refusal),
+            Refusal::UnknownLabel(_) | Refusal::UnknownHeld(_) | Refusal::NoAlert(_) => Self::not_found(refusal),
+            Refusal::OtherPanel { .. } | Refusal::NotHeld(_) | Refusal::Bound(..) | Refusal::TooManyTrials => {
+                Self::conflict(refusal)
+            }
             Refusal::NotDurable(_) | Refusal::Unsure(_) => Self::unavailable(refusal),
             _ => Self::unprocessable(refusal),
         }

@@ -17,6 +17,9 @@ use super::problem::Problem;
 /// Longest piece of a body that an error repeats.
 const QUOTE_CHARS_MAX: usize = 64;
 
+/// Longest text that is read as an id or a size: the longest id has 64 characters.
+const PARSED_BYTES_MAX: usize = 256;
+
 /// Query parameters; one that is not known is an error.
 pub(super) struct Params<T>(pub(super) T);
 
@@ -200,6 +203,10 @@ impl Fields {
 /// The id or size that a text stands for.
 pub(super) fn parse<T: FromStr<Err: Display>>(place: &str, value: &Value) -> Result<T, FieldError> {
     let Value::String(text) = value else { return Err(other_type(place.to_owned(), value, "a text")) };
+    // Why it is no id would repeat all of it.
+    if text.len() > PARSED_BYTES_MAX {
+        return Err(other_type(place.to_owned(), value, &format!("a text of at most {PARSED_BYTES_MAX} bytes")));
+    }
     text.parse().map_err(|error: T::Err| FieldError::Invalid { place: place.to_owned(), reason: error.to_string() })
 }
 
@@ -212,7 +219,8 @@ fn other_type(place: String, found: &Value, expected: &str) -> FieldError {
     FieldError::Type { place, found, expected: expected.to_owned() }
 }
 
-fn shorten(text: &str) -> String {
+/// The beginning of a text.
+pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(QUOTE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

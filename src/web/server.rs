@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Closing;
 use super::problem::Problem;
+use super::stall::Stall;
 
 /// Connections at once: every device of a chain's staff, and its programs. Each costs a task and its buffers, some 30 KiB;
 /// one more waits until another ends, which a silent one does within [`HEADERS_WITHIN`].
@@ -37,6 +38,9 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A request is read and answered within this time: a batch of a thousand on a slow disk takes a second or two.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Something of an answer is taken within this time: a screen that sleeps comes again when it wakes.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Longest head of a request, and what is buffered of an answer that nobody reads.
 const BUFFER_MAX: usize = 64 << 10;
@@ -116,6 +120,7 @@ async fn speak(
     });
     let mut http = http1::Builder::new();
     let http = http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(BUFFER_MAX);
+    let stream = Stall::new(stream, TAKEN_WITHIN);
     let mut speaking = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         biased;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use gondola::alert::rules::AlertRules;
 use gondola::catalog::guard::GuardRules;
 use gondola::catalog::settings::{Market, Settings};
 use gondola::catalog::sku::Sku;
@@ -78,6 +79,7 @@ pub(crate) fn settings(stations: u64) -> StoreSettings {
             guard: GuardRules::OFF,
         },
         stations: (0..stations).map(station).collect(),
+        alerts: AlertRules::default(),
     }
 }
 

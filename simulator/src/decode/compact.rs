@@ -62,12 +62,14 @@ impl<'a> RangeDecoder<'a> {
         decoder
     }
 
+    #[inline]
     fn next_byte(&mut self) {
         let byte = self.packed.get(self.taken).copied().unwrap_or(0);
         self.code = self.code << 8 | u32::from(byte);
         self.taken += 1;
     }
 
+    #[inline]
     fn decide(&mut self, ones: u32) -> bool {
         let upper = (self.range >> 16) * ones;
         self.range -= upper;
@@ -95,25 +97,41 @@ impl Around {
     fn new(plane: &[u8], row_bytes: usize, column: usize, y: usize) -> Self {
         Self(std::array::from_fn(|up| {
             let row = (y + 1).checked_sub(up).and_then(|y| plane.get(y * row_bytes..(y + 1) * row_bytes));
-            let byte = |at: usize| at.checked_sub(2).and_then(|at| row?.get(at)).copied().unwrap_or(0);
+            let Some(row) = row else { return 0 };
+            let within = column.checked_sub(2).and_then(|before| row.get(before..)?.first_chunk());
+            if let Some(within) = within {
+                return u64::from_be_bytes(*within);
+            }
+            let byte = |at: usize| at.checked_sub(2).and_then(|at| row.get(at)).copied().unwrap_or(0);
             (column..column + 8).fold(0, |word, at| word << 8 | u64::from(byte(at)))
         }))
     }
 
     /// Appends the pixels of `runs` around the pixel `x` of the byte to an index.
+    #[inline]
     fn append(&self, index: usize, runs: &[Run], x: usize) -> usize {
         runs.iter().fold(index, |index, run| {
             let row = self.0[usize::from((run.up + 1).unsigned_abs())];
-            (run.from..run.to).fold(index, |index, right| {
-                let place = (16 + x).wrapping_add_signed(isize::from(right));
-                index << 1 | (row >> (63 - place) & 1) as usize
-            })
+            let first = (16 + x).wrapping_add_signed(isize::from(run.from));
+            let count = u32::from(run.to.abs_diff(run.from));
+            let pixels = row << first >> (u64::BITS - count);
+            index << count | usize::try_from(pixels).unwrap_or_default()
         })
     }
 
     /// Sets the pixel `x` of the byte.
     fn set(&mut self, x: usize) {
         self.0[1] |= 1 << (63 - 16 - x);
+    }
+}
+
+/// What a byte holds: white, ink, or both.
+#[inline]
+fn kind(byte: u8) -> usize {
+    match byte {
+        0 => 0,
+        0xFF => 1,
+        _ => 2,
     }
 }
 
@@ -144,46 +162,44 @@ impl<'a> Decoder<'a> {
     }
 
     fn plane(&mut self, plane: usize) {
-        let row_bytes = self.panel.row_bytes();
-        // Which bytes of the row above were as expected. What lies outside always is.
-        let mut above = vec![true; row_bytes];
+        let (size, row_bytes) = (self.panel.plane_bytes(), self.panel.row_bytes());
+        // Which bytes of the row above, and so far of this one, were as expected, with one before and one behind them:
+        // what lies outside always is.
+        let mut above = vec![true; row_bytes + 2];
+        let mut met = above.clone();
         for y in 0..usize::from(self.panel.height()) {
-            let mut met = Vec::with_capacity(row_bytes);
+            let row = plane * size + y * row_bytes;
             for column in 0..row_bytes {
-                let at = plane * self.panel.plane_bytes() + y * row_bytes + column;
+                let at = row + column;
                 let expected = match self.held {
                     Some(held) => held[at],
                     None if y == 0 => 0,
                     None => self.bytes[at - row_bytes],
                 };
-                let before = |back: usize| column < back || met[column - back];
-                let near = above[column.saturating_sub(1)..].iter().take(if column == 0 { 2 } else { 3 });
-                let is_calm = before(1) && near.copied().all(|met| met);
-                if is_calm && !self.is_surprise(plane, column, y, expected, before(2)) {
-                    self.bytes[at] = expected;
-                } else {
-                    self.pixels(plane, column, y);
+                let is_calm = met[column] && above[column] && above[column + 1] && above[column + 2];
+                if is_calm {
+                    let before = if column == 0 { 0 } else { self.bytes[at - 1] };
+                    let is_edge = y == 0 || column + 1 == row_bytes;
+                    let beyond = if is_edge { 0 } else { self.bytes[at - row_bytes + 1] };
+                    let far_met = column == 0 || met[column - 1];
+                    if !self.is_surprise(plane, far_met, [expected, before, beyond]) {
+                        self.bytes[at] = expected;
+                        met[column + 1] = true;
+                        continue;
+                    }
                 }
-                met.push(self.bytes[at] == expected);
+                self.pixels(plane, column, y);
+                met[column + 1] = self.bytes[at] == expected;
             }
-            above = met;
+            std::mem::swap(&mut above, &mut met);
         }
     }
 
-    fn is_surprise(&mut self, plane: usize, column: usize, y: usize, expected: u8, far_met: bool) -> bool {
-        let row_bytes = self.panel.row_bytes();
-        let row = plane * self.panel.plane_bytes() + y * row_bytes;
-        let before = if column == 0 { 0 } else { self.bytes[row + column - 1] };
-        let beyond = if y == 0 || column + 1 == row_bytes { 0 } else { self.bytes[row - row_bytes + column + 1] };
-        let mut index = usize::from(self.held.is_some()) * 4 + plane * 2 + usize::from(far_met);
-        for byte in [expected, before, beyond] {
-            index = index * 4
-                + match byte {
-                    0 => 0,
-                    0xFF => 1,
-                    _ => 2,
-                };
-        }
+    /// Whether a byte is not what was expected, by that, the byte before it, and the one above and behind it.
+    #[inline]
+    fn is_surprise(&mut self, plane: usize, far_met: bool, bytes: [u8; 3]) -> bool {
+        let situation = usize::from(self.held.is_some()) * 4 + plane * 2 + usize::from(far_met);
+        let index = bytes.into_iter().fold(situation, |index, byte| index * 4 + kind(byte));
         self.range.decide(probability(weight(SURPRISE_START + index)))
     }
 
@@ -209,6 +225,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reads one pixel, whose trained weights have this sum, and moves the weight that adapts.
+    #[inline]
     fn pixel(&mut self, trained: i32, adaptive: usize) -> bool {
         let adaptive = &mut self.adaptive[adaptive];
         let rounded = (trained << ADAPTIVE_PLACES) + i32::from(*adaptive) + (1 << (ADAPTIVE_PLACES - 1));

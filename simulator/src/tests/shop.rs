@@ -246,6 +246,21 @@ fn a_station_without_power_hears_nobody_and_forgets_everything() {
 }
 
 #[test]
+fn a_station_that_has_power_again_is_found_by_the_next_wake() {
+    // So many that their calls in vain would fill the air of one that heard them.
+    let mut bench = Bench::new(shop(1, 0.0, 400));
+    bench.run(MINUTE);
+    let station = bench.station.clone();
+    bench.world.set_power(bench.now, &station, false);
+    bench.run(30 * MINUTE);
+    bench.world.set_power(bench.now, &station, true);
+    bench.hello(2);
+    bench.send_batch((1..=16).map(|number| transfer(number, LabelId(number.into()), 1, &picture(1))));
+    bench.run(Duration::from_secs(20));
+    assert_eq!(bench.world.counters().displayed, 16);
+}
+
+#[test]
 fn a_cold_glass_changes_slowly() {
     let shown_at = |temperature_c| {
         let mut bench = Bench::new(shop(1, 0.0, 1));

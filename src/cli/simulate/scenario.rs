@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use super::super::{Ended, UsageError, print_json};
-use super::{Simulate, print_distribution};
+use super::{Pace, Simulate, print_distribution};
 use crate::simulate::scenario::{self, PlayOptions, Played, Scenario};
 
 /// Prints what ships.
@@ -18,17 +18,18 @@ pub(super) fn list() -> anyhow::Result<Ended> {
 
 impl Simulate {
     /// Plays a situation that ships, or one that a file describes.
-    pub(super) fn situation(&self, name: &str) -> anyhow::Result<(u64, Ended)> {
+    pub(super) fn situation(&self, name: &str, pace: Pace) -> anyhow::Result<Ended> {
         let scenario = self.read(name)?;
         let about = scenario.about.clone();
         let played = scenario::play(scenario, PlayOptions { seed: self.seed, labels: self.labels })?;
+        pace.tell(played.events);
         self.draw(|| played.plot.clone())?;
         if self.json {
             print_json(&played)?;
         } else {
             print(&about, &played);
         }
-        Ok((played.events, if played.is_as_expected() { Ended::Done } else { Ended::Findings }))
+        Ok(if played.is_as_expected() { Ended::Done } else { Ended::Findings })
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Scenario> {

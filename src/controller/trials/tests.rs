@@ -4,6 +4,7 @@ use gondola_protocol::Panel;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::controller::StoreSettings;
@@ -25,7 +26,7 @@ fn controller(labels: u64) -> Controller {
     let time_zone = TimeZone::get("Asia/Shanghai").unwrap();
     let currency = "CNY".parse().unwrap();
     let catalog = Settings { currency, market: Market::China, time_zone, guard: GuardRules::default() };
-    let settings = StoreSettings { view, catalog, stations: Vec::new() };
+    let settings = StoreSettings { view, catalog, stations: Vec::new(), alerts: AlertRules::default() };
     let mut controller = Controller::new(settings, Arc::new(Templates::embedded()), START);
     controller.resume(START, None, None);
     for label in (1..=labels).map(LabelId) {

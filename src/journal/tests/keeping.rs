@@ -3,10 +3,11 @@
 use rust_decimal::Decimal;
 
 use super::*;
+use crate::alert::{Alert, NEWS_MAX, Rule, State};
 use crate::catalog::approvals::Verdict;
 use crate::catalog::history::PricePoint;
 use crate::catalog::wire::{Facet, RowKey};
-use crate::journal::entry::Confirmed;
+use crate::journal::entry::{Confirmed, Position};
 use crate::journal::keeper::{Done, keep};
 use gondola_protocol::{Digest, Edition};
 
@@ -104,6 +105,36 @@ fn a_checkpoint_holds_what_its_records_come_to() {
     let prices: Vec<_> = points.iter().map(|point| (point.from.as_micros() / 1_000_000, point.price)).collect();
     assert_eq!(prices, [(10, 5_990), (20, 4_990), (30, 5_990)].map(|(at, cents)| (at, Some(Decimal::new(cents, 2)))));
     assert_eq!(found[7], decided("1101", 5));
+}
+
+#[test]
+fn a_checkpoint_holds_exchanges_the_alerts_that_hold_and_the_newest_news() {
+    let alert = |second: u64, subject: &str, state: State| {
+        let (at, subject) = (Moment::from_secs(second), subject.to_owned());
+        let (number, text) = (second * 1_000, "it is so".to_owned());
+        Entry::Alert(Alert { number, rule: Rule::Stranger, subject, state, text, at, since: at, acknowledged: None })
+    };
+    let directory = MemoryDirectory::default();
+    let replaced = Entry::Replaced {
+        label: LabelId(1),
+        panel: "bwr-296x128".parse().unwrap(),
+        with: LabelId(2),
+        with_panel: "bwr-296x128".parse().unwrap(),
+        position: Position { aisle: "3".into(), ..Position::default() },
+        skus: vec!["1101".parse().unwrap()],
+        template: None,
+    };
+    let mut history = vec![registered(1), bound(1, "1101"), replaced, alert(1, "old", State::Raised)];
+    for second in 0..NEWS_MAX as u64 {
+        history.push(alert(10 + second, "other", if second % 2 == 0 { State::Raised } else { State::Cleared }));
+    }
+    append_each(&directory, options(1), &history);
+    run(&directory, 0);
+    let found = entries(reopened(&directory).0);
+    let Entry::Registered { position, .. } = &found[1] else { panic!("{:?}", found[1]) };
+    assert_eq!((&found[0], position.aisle.as_str(), &found[2]), (&registered(1), "3", &bound(2, "1101")));
+    assert_eq!(found[3], alert(1, "old", State::Raised));
+    assert_eq!(found[4..], history[4..]);
 }
 
 /// Folding again what was folded changes nothing: a checkpoint may be made in any number of steps.

@@ -5,19 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderValue, Request, StatusCode, header};
-use bytes::Bytes;
 use gondola_protocol::StoreId;
-use http_body_util::{BodyExt, Empty};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use rustls::ClientConfig;
+use http_body_util::{BodyExt, Full};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::catalog::wire::Facet;
 use crate::config::SourceUrl;
+use crate::run::http::Http;
 
 /// Longest snapshot: 250,000 products with 4 KiB each. It lies on disk while it is verified and applied.
 pub(super) const BODY_MAX: u64 = 1 << 30;
@@ -53,18 +48,6 @@ pub(super) enum Fetched {
         /// The source's name for this state of it.
         etag: Option<HeaderValue>,
     },
-}
-
-/// Reaches sources over HTTP and HTTPS. Cloning shares its connections.
-#[derive(Debug, Clone)]
-pub(super) struct Http(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
-
-impl Http {
-    pub(super) fn new(tls: ClientConfig) -> Self {
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        Self(Client::builder(TokioExecutor::new()).build(connector))
-    }
 }
 
 /// Where one store's snapshots are.
@@ -106,8 +89,8 @@ impl Source {
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
-        let request = request.body(Empty::new()).map_err(|error| FetchError::NoAnswer(error.into()))?;
-        let answer = self.http.0.request(request).await.map_err(|error| FetchError::NoAnswer(error.into()))?;
+        let request = request.body(Full::default()).map_err(|error| FetchError::NoAnswer(error.into()))?;
+        let answer = self.http.request(request).await.map_err(FetchError::NoAnswer)?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Fetched::Unmodified),
@@ -148,17 +131,6 @@ async fn bearer(file: &Path) -> Result<HeaderValue, FetchError> {
     Ok(header)
 }
 
-/// An error and its causes in one sentence.
-pub(super) fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -175,6 +147,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::run::http::in_words;
 
     const BODY: &str = "{\"snapshot\":{\"facet\":\"base\",\"generation\":1}}\n{\"end\":{\"count\":0}}\n";
 

@@ -163,11 +163,12 @@ impl Harness {
 
     /// Sends the kept picture once its label shows a newer one.
     fn send_kept(&mut self) {
-        let Some((station, picture)) = &self.bug.kept else { return };
+        let Some((station, picture)) = self.bug.kept.clone() else { return };
+        let now = self.now;
         let shown = self.controller.fleet().label(picture.label).and_then(|label| label.reported.as_ref());
         if shown.is_some_and(|shown| shown.edition > picture.edition)
-            && let Some(head) = self.heads.get_mut(station)
-            && head.submit(self.now, picture.clone()).is_ok()
+            && let Some(head) = self.head(&station)
+            && head.submit(now, picture).is_ok()
         {
             self.bug.kept = None;
         }
@@ -175,13 +176,14 @@ impl Harness {
 
     /// Makes a label report that has just done so.
     pub(super) fn keep_awake(&mut self, station: &StationId, label: LabelId) {
-        if self.is_planted(Planted::KeepsLabelsAwake)
-            && let Some(head) = self.heads.get_mut(station)
-        {
-            self.bug.times += 1;
-            let number = u32::try_from(self.bug.times).unwrap_or(0) | FOREIGN;
+        if !self.is_planted(Planted::KeepsLabelsAwake) {
+            return;
+        }
+        self.bug.times += 1;
+        let (now, number) = (self.now, u32::try_from(self.bug.times).unwrap_or(0) | FOREIGN);
+        if let Some(head) = self.head(station) {
             // A base station without room is left alone.
-            let _ = head.command(self.now, Action::Ping, Lane::Interactive, vec![(TransferNumber(number), label)]);
+            let _ = head.command(now, Action::Ping, Lane::Interactive, vec![(TransferNumber(number), label)]);
         }
     }
 }

@@ -160,7 +160,8 @@ impl Play {
             Curves::Health => {
                 curves.push(self.curve("low on battery".to_owned(), self.record.known(State::LowBattery)));
                 curves.push(self.curve("offline".to_owned(), self.record.known(State::Offline)));
-                top = curves.iter().flat_map(|curve| &curve.steps).map(|(_, value)| *value).fold(1.0, f64::max);
+                let values = curves.iter().flat_map(|curve| &curve.steps).map(|(_, value)| *value);
+                top = round_top(values.fold(1.0, f64::max));
             }
         }
         for (curve, colour) in curves.iter_mut().zip(COLOURS) {
@@ -175,7 +176,7 @@ impl Play {
             from: window.from,
             until: window.until,
             unit,
-            top: round_top(top),
+            top,
             curves,
             remarks: self.remarks(),
             bands: self.bands(),

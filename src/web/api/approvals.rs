@@ -1,4 +1,4 @@
-//! Changes that wait for a person, and alerts.
+//! Changes that wait for a person.
 
 use std::sync::Arc;
 
@@ -9,7 +9,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{List, Page, bad_cursor, limit, page_of};
-use crate::alert::{Alert, Rule};
 use crate::catalog::approvals::{Held, HeldId, Verdict};
 use crate::catalog::promotion::Reduction;
 use crate::catalog::wire::{Change, Facet};
@@ -35,17 +34,6 @@ pub(super) struct HeldJson {
     held_price: Option<String>,
 }
 
-/// An alert that holds.
-#[derive(Serialize, ToSchema)]
-pub(super) struct AlertJson {
-    id: String,
-    rule: &'static str,
-    state: &'static str,
-    subject: String,
-    text: String,
-    at: String,
-}
-
 pub(super) async fn list(
     State(web): State<Arc<Web>>,
     Path(store): Path<String>,
@@ -61,28 +49,6 @@ pub(super) async fn list(
         List { items: items.into_iter().map(|held| held_json(controller, held)).collect(), next }
     });
     Ok(Json(read.await?))
-}
-
-pub(super) async fn alerts(
-    State(web): State<Arc<Web>>,
-    Path(store): Path<String>,
-    Params(page): Params<Page>,
-) -> Result<Json<List<AlertJson>>, Problem> {
-    let (shop, limit) = (web.shop(&store)?, limit(page.limit.as_deref())?);
-    let after = page.cursor.as_deref().map(|cursor| place(cursor).ok_or_else(|| bad_cursor(cursor))).transpose()?;
-    let read = shop.handle.read(move |controller, _| {
-        let behind =
-            |alert: &&Alert| after.as_ref().is_none_or(|after| (alert.rule, &alert.subject) > (after.0, &after.1));
-        let (items, next) = page_of(controller.alerts().raised().filter(behind), limit, |alert| alert.id());
-        List { items: items.into_iter().map(|alert| alert_json(controller, alert)).collect(), next }
-    });
-    Ok(Json(read.await?))
-}
-
-/// An alert's place in the list, by its id.
-fn place(id: &str) -> Option<(Rule, String)> {
-    let (rule, subject) = id.split_once(':')?;
-    Some((rule.parse().ok()?, subject.to_owned()))
 }
 
 pub(super) async fn approve(
@@ -133,16 +99,5 @@ fn held_json(controller: &Controller, held: &Held) -> HeldJson {
         since: instant::rfc3339(held.since, &settings.time_zone),
         price: price.map(amount),
         held_price,
-    }
-}
-
-fn alert_json(controller: &Controller, alert: &Alert) -> AlertJson {
-    AlertJson {
-        id: alert.id(),
-        rule: alert.rule.as_str(),
-        state: alert.state.as_str(),
-        subject: alert.subject.clone(),
-        text: alert.text.clone(),
-        at: instant::rfc3339(alert.at, &controller.catalog().settings().time_zone),
     }
 }

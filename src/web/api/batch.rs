@@ -170,6 +170,6 @@ fn is_so(controller: &Controller, request: &LabelRequest) -> bool {
             let asked = Binding { skus: skus.clone(), template: template.clone() };
             label.binding.as_ref() == Some(&asked)
         }
-        LabelRequest::Remove { .. } | LabelRequest::Unbind { .. } => false,
+        LabelRequest::Remove { .. } | LabelRequest::Unbind { .. } | LabelRequest::Replace { .. } => false,
     }
 }

@@ -1,6 +1,7 @@
 //! The REST interface, `/v1`: its paths, and its JSON, which is apart from the inner types.
 
 mod accuracy;
+mod alerts;
 mod approvals;
 mod audit;
 mod batch;
@@ -76,7 +77,8 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/stores/{store}/pushes/{id}", LOOK, jobs::show_push, Told::of("How far a push is").gives::<jobs::PushJson>(OK)),
         post("/v1/stores/{store}/reload", LEAD, jobs::reload, Told::of("Fetch facets whole").takes::<bodies::Reload>().gives::<jobs::Started>(ACCEPTED)),
         get("/v1/stores/{store}/reloads/{id}", LOOK, jobs::show_reload, Told::of("How far a reload is").gives::<jobs::ReloadJson>(OK)),
-        get("/v1/stores/{store}/alerts", LOOK, approvals::alerts, Told::of("Alerts that hold").query::<Page>().gives::<List<approvals::AlertJson>>(OK)),
+        get("/v1/stores/{store}/alerts", LOOK, alerts::list, Told::of("Alerts that hold, or those that are over").query::<alerts::Query>().gives::<List<alerts::AlertJson>>(OK)),
+        post("/v1/stores/{store}/alerts/{id}/acknowledge", BIND, alerts::acknowledge, Told::of("Note that you look after an alert").gives_nothing()),
         get("/v1/stores/{store}/approvals", LOOK, approvals::list, Told::of("Changes that wait for a person").query::<Page>().gives::<List<approvals::HeldJson>>(OK)),
         post("/v1/stores/{store}/approvals/{id}/approve", LEAD, approvals::approve, Told::of("Let a change through").gives_nothing()),
         post("/v1/stores/{store}/approvals/{id}/reject", LEAD, approvals::reject, Told::of("Refuse a change").gives_nothing()),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::ITEMS_MAX;
 use crate::web::problem::Problem;
-use crate::web::request::Fields;
+use crate::web::request::{Fields, shorten};
 
 /// The answer to a batch.
 #[derive(Serialize, ToSchema)]
@@ -50,9 +50,9 @@ pub(super) fn items_of(body: Value) -> Result<Vec<Value>, Problem> {
     Ok(items)
 }
 
-/// What an item that cannot be read is called: its key as far as it has one, or its place.
+/// What an item that cannot be read is called: its key as far as it has one, in short, or its place.
 pub(super) fn key_or_place(item: &Value, field: &str, index: usize) -> String {
-    item.get(field).and_then(Value::as_str).map_or_else(|| format!("items[{index}]"), str::to_owned)
+    item.get(field).and_then(Value::as_str).map_or_else(|| format!("items[{index}]"), shorten)
 }
 
 pub(super) fn respond(results: Vec<RowResult>) -> Response {

@@ -11,13 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::catalog::sku::Sku;
 use crate::controller::Controller;
-use crate::controller::message::{LabelRequest, UnknownSkus};
-use crate::fleet::label::{Binding, Label};
+use crate::controller::message::LabelRequest;
 use crate::journal::entry::Position;
 use crate::web::problem::Problem;
 use crate::web::request::{Body, Fields, Params};
 use crate::web::routes::Did;
-use crate::web::{Web, label_id, picture, selection};
+use crate::web::{Web, label_id, selection};
 
 /// Products that share a bar code and are all named; more of them are a mistake in the source.
 const PRODUCTS_MAX: usize = 5;
@@ -131,39 +130,10 @@ pub(super) async fn replace(
 ) -> Result<Response, Problem> {
     let (shop, old) = (web.shop(&store)?, label_id(&label)?);
     let new: LabelId = Fields::of("the body", body, &["with"])?.parsed("with")?;
-    if new == old {
-        return Err(Problem::unprocessable("a label cannot take its own place"));
-    }
     let _registration = web.registrations.lock().await;
     super::batch::refuse_label_elsewhere(&web, shop, new).await?;
     let _turn = shop.writes.lock().await;
-    let read = shop.handle.read(move |controller, _| exchange(controller, old, new));
-    for request in read.await?? {
-        shop.handle.request(request).await?;
-    }
+    shop.handle.request(LabelRequest::Replace { label: old, with: new }).await?;
     let answer = super::labels::current(shop, new).await?;
     Ok((axum::Extension(Did(format!("with {new}"))), answer).into_response())
-}
-
-/// What is to be asked, in this order: until the last of it is done, both devices show the products.
-fn exchange(controller: &Controller, old: LabelId, new: LabelId) -> Result<Vec<LabelRequest>, Problem> {
-    let Label { panel: old_panel, position, binding, .. } =
-        controller.fleet().label(old).ok_or_else(|| picture::unknown(old))?;
-    let Some(Binding { skus, template }) = binding.clone() else {
-        return Err(Problem::unprocessable(format!("label {old} shows no product that another could take over")));
-    };
-    let known = controller.fleet().label(new);
-    if let Some(binding) = known.and_then(|label| label.binding.as_ref()) {
-        let shows = binding.skus.iter().map(Sku::as_str).collect::<Vec<_>>().join(", ");
-        return Err(Problem::conflict(format!("label {new} shows {shows} already; unbind it first")));
-    }
-    let seen = || controller.fleet().seen().find(|(label, _)| *label == new).map(|(_, seen)| seen.said.panel);
-    // A device that nobody has heard yet is taken for one of the same kind.
-    let panel = known.map(|label| label.panel).or_else(seen).unwrap_or(*old_panel);
-    Ok(vec![
-        LabelRequest::Register { label: new, panel, position: position.clone() },
-        LabelRequest::Bind { label: new, skus, template, unknown: UnknownSkus::Allow },
-        LabelRequest::Unbind { label: old },
-        LabelRequest::Register { label: old, panel: *old_panel, position: Position::default() },
-    ])
 }

@@ -85,7 +85,7 @@
   const readSummary = async (store) => {
     const place = section(store)?.querySelector("div.summary");
     if (!place) return;
-    const summary = await read(`/stores/${store}/summary`);
+    const summary = await read(place.dataset.read ?? `/stores/${store}/summary`);
     if (!summary) return;
     const open = place.querySelector("details")?.open;
     const inside = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
@@ -156,6 +156,9 @@
       say(chinese ? "实时" : "Live", "live");
     });
     events.addEventListener("label", (event) => note(JSON.parse(event.data)));
+    for (const kind of ["store", "alert", "approval"]) {
+      events.addEventListener(kind, (event) => summaries.add(JSON.parse(event.data).store));
+    }
     events.addEventListener("resync", () => location.reload());
     events.addEventListener("error", () => {
       lost = true;

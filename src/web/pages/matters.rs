@@ -4,6 +4,7 @@ use gondola_protocol::{Moment, StoreId};
 use maud::{Markup, html};
 
 use super::{layout, words};
+use crate::alert::words as alert_words;
 use crate::alert::{Alert, Rule};
 use crate::catalog::approvals::{Held, HeldId};
 use crate::catalog::wire::{Change, Facet};
@@ -41,6 +42,7 @@ struct Waiting {
 /// An alert.
 #[derive(Debug)]
 struct Shown {
+    name: String,
     text: String,
     since: Markup,
 }
@@ -50,8 +52,13 @@ impl Matters {
         let zone = &controller.catalog().settings().time_zone;
         let ago = |moment| layout::ago(moment, now, zone, language);
         // A held change stands by itself, with what to press.
-        let alerts = || controller.alerts().raised().filter(|alert| alert.rule != Rule::Held);
-        let shown = |alert: &Alert| Shown { text: words::sentence(&alert.text), since: ago(Some(alert.at)) };
+        let is_open = |alert: &&Alert| alert.rule != Rule::Held && alert.acknowledged.is_none();
+        let alerts = || controller.alerts().raised().filter(is_open);
+        let shown = |alert: &Alert| {
+            let (english, chinese) = alert_words::name(alert.rule);
+            let name = language.say(english, chinese).to_owned();
+            Shown { name, text: words::sentence(&alert.text), since: ago(Some(alert.at)) }
+        };
         let source = |(facet, state): (Facet, &ReloadState)| match &state.outcome {
             Ok(report) => html! {
                 (facet.as_str()) (language.say(" reloaded ", " 重载于 ")) (ago(Some(state.ended_at))) ": " (report.in_words())
@@ -105,10 +112,10 @@ impl Matters {
             }
             @if self.alerts_count > 0 {
                 section.attention {
-                    h2 { (language.say("Alerts", "告警")) }
+                    h2 { a href={ "/stores/" (store) "/alerts" } { (language.say("Alerts", "告警")) } }
                     ul {
                         @for alert in &self.alerts {
-                            li { (alert.text) " " span.faint { (alert.since) } }
+                            li { strong { (alert.name) } " · " (alert.text) " " span.faint { (alert.since) } }
                         }
                         (more(self.alerts_count - self.alerts.len(), language))
                     }

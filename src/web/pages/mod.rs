@@ -2,6 +2,7 @@
 
 mod account;
 mod acts;
+mod alerts;
 mod attention;
 mod bind;
 mod card;
@@ -43,6 +44,8 @@ pub(super) fn routes() -> Vec<Route> {
         route(get.clone(), "/", LOOK, overview::all),
         route(get.clone(), "/stores/{store}", LOOK, overview::store),
         route(get.clone(), "/stores/{store}/summary", LOOK, overview::summary),
+        route(get.clone(), "/stores/{store}/alerts", LOOK, alerts::page),
+        route(get.clone(), "/stores/{store}/alerts/list", LOOK, alerts::fragment),
         route(get.clone(), "/stores/{store}/bind", Need::Role(Role::Staff), bind::page),
         route(get.clone(), "/stores/{store}/shelves", LOOK, shelves::page),
         route(get.clone(), "/stores/{store}/push", Need::Role(Role::Manager), push::page),
@@ -78,7 +81,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// `name=value` with everything escaped that is not plain.
-pub(super) fn url_query(name: &str, value: &str) -> String {
+pub(crate) fn url_query(name: &str, value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     format!("{name}={}", value.bytes().map(escape).collect::<String>())

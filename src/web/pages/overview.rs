@@ -195,6 +195,7 @@ impl Seen {
                 h1 { a href={ "/stores/" (store) } { (self.name) } " " small { (store) } }
                 p.ways {
                     a.button href={ "/stores/" (store) "/shelves" } { (language.say("Shelves", "货架")) }
+                    a.button href={ "/stores/" (store) "/alerts" } { (language.say("Alerts", "告警")) }
                     @if visitor.may_in(Role::Staff, store) { a.button href={ "/stores/" (store) "/bind" } { (language.say("Bind labels", "绑定价签")) } }
                     @if visitor.may_in(Role::Manager, store) { a.button href={ "/stores/" (store) "/push" } { (language.say("Send pictures", "推送画面")) } }
                 }
@@ -424,5 +425,5 @@ impl Summary {
 
 /// What the registration of a label takes.
 fn registration(label: LabelId, panel: Panel) -> String {
-    serde_json::json!([{ "label": label, "panel": panel }]).to_string()
+    serde_json::json!({ "items": [{ "label": label, "panel": panel }] }).to_string()
 }

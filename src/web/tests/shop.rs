@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alert::rules::AlertRules;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Market, Settings};
 use crate::catalog::wire::{self, Facet};
 use crate::controller::{Controller, StoreSettings};
 use crate::fleet::label::Label;
 use crate::journal::memory::MemoryDirectory;
-use crate::journal::{Journal, JournalOptions, Opened};
+use crate::journal::{Journal, JournalOptions, Opened, Recalled};
 use crate::run::clock::Clock;
 use crate::run::pictures::Studio;
 use crate::run::recovery::journal_news;
@@ -36,48 +37,64 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The day of the tests, 2026-11-20 at noon in Shanghai: before the promotion of their product.
-pub(super) const DAY: Moment = Moment::from_secs(1_795_147_200);
+pub(crate) const DAY: Moment = Moment::from_secs(1_795_147_200);
 
 /// One running store.
-pub(super) struct TestShop {
-    pub(super) handle: StoreHandle,
+pub(crate) struct TestShop {
+    pub(crate) handle: StoreHandle,
     /// Where its journal is.
-    pub(super) disk: MemoryDirectory,
+    pub(crate) disk: MemoryDirectory,
     news: mpsc::Sender<News>,
     _dir: TempDir,
 }
 
 /// What a label says of itself.
 #[derive(Clone, Copy)]
-pub(super) struct Says {
-    pub(super) label: LabelId,
-    pub(super) panel: Panel,
-    pub(super) digest: Digest,
-    pub(super) edition: Edition,
-    pub(super) battery_mv: u16,
+pub(crate) struct Says {
+    pub(crate) label: LabelId,
+    pub(crate) panel: Panel,
+    pub(crate) digest: Digest,
+    pub(crate) edition: Edition,
+    pub(crate) battery_mv: u16,
 }
 
 impl TestShop {
     /// Opens a store in a directory of its own, with a base station `front` that never was there.
-    pub(super) fn open(
+    pub(crate) fn open(
         id: &str,
         name: &str,
         templates: &TemplateLibrary,
         tracker: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
+        Self::open_on(MemoryDirectory::default(), (id, name), templates, tracker, shutdown)
+    }
+
+    /// Opens a store whose journal is on `disk`.
+    pub(crate) fn open_on(
+        disk: MemoryDirectory,
+        (id, name): (&str, &str),
+        templates: &TemplateLibrary,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let store: StoreId = id.parse().unwrap();
         let (dir, clock, inbox) = (TempDir::new().unwrap(), Clock::starting_at(DAY), Inbox::default());
-        let (disk, view_news) = (MemoryDirectory::default(), inbox.news.clone());
+        let view_news = inbox.news.clone();
         let options = JournalOptions { retry_wait: LOOK_AGAIN, ..JournalOptions::default() };
+        let mut controller = Controller::new(settings(id, name), templates.current(), clock.now());
+        let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
         let news = journal_news(inbox.news.clone());
-        let Opened { journal, .. } = Journal::start(disk.shared(), &store, options, &mut |_| (), news).unwrap();
+        let opened = Journal::start(disk.shared(), &store, options, replay, news).unwrap();
+        let Opened { journal, head, until, .. } = opened;
+        if head.sequence > 0 {
+            controller.resume(clock.now(), Some(head), until);
+        }
         let (view, _) = View::open(dir.path()).unwrap();
         let pictures = Arc::new(Pictures::new(&view).unwrap());
         let view = ViewWriter::spawn(view, Arc::clone(&pictures), move |number| {
             let _ = view_news.blocking_send(News::Stored(number));
         });
-        let controller = Controller::new(settings(id, name), templates.current(), clock.now());
         let (acknowledgements, _) = mpsc::channel(1);
         let (reloads, _) = mpsc::channel(1);
         let parts = StoreParts {
@@ -101,8 +118,13 @@ impl TestShop {
         Self { handle, disk, news, _dir: dir }
     }
 
+    /// A base station that is not configured wants to come in.
+    pub(crate) async fn turn_away(&self, station: &str) {
+        self.news.send(News::TurnedAway(station.parse().unwrap())).await.unwrap();
+    }
+
     /// Feeds base events.
-    pub(super) async fn feed(&self, base: &str) {
+    pub(crate) async fn feed(&self, base: &str) {
         let parsed = wire::parse(Facet::Base, base.as_bytes());
         assert_eq!(parsed.errors, []);
         self.handle.feed(None, Facet::Base, parsed).await.unwrap();
@@ -113,7 +135,7 @@ impl TestShop {
     }
 
     /// The base station opens a session.
-    pub(super) async fn station_up(&self) {
+    pub(crate) async fn station_up(&self) {
         let welcome = Welcome {
             session: SessionId(1),
             version: 1,
@@ -129,7 +151,7 @@ impl TestShop {
     }
 
     /// A label checks in.
-    pub(super) async fn check_in(&self, says: Says) {
+    pub(crate) async fn check_in(&self, says: Says) {
         let Says { label, panel, digest, edition, battery_mv } = says;
         let check_in = CheckIn {
             label,
@@ -146,7 +168,7 @@ impl TestShop {
     }
 
     /// Waits until `look` finds something in a label.
-    pub(super) async fn label<T: Send + 'static>(&self, id: LabelId, look: fn(&Label) -> Option<T>) -> T {
+    pub(crate) async fn label<T: Send + 'static>(&self, id: LabelId, look: fn(&Label) -> Option<T>) -> T {
         let mut changes = self.handle.watch();
         let found = async {
             loop {
@@ -162,7 +184,7 @@ impl TestShop {
     }
 
     /// Lets a label prove what it should show, with a fresh battery.
-    pub(super) async fn prove(&self, label: LabelId, panel: Panel) -> Digest {
+    pub(crate) async fn prove(&self, label: LabelId, panel: Panel) -> Digest {
         let white = gondola_protocol::Planes::white(panel).digest();
         self.check_in(Says { label, panel, digest: white, edition: Edition(0), battery_mv: 2_950 }).await;
         let wanted = |label: &Label| {
@@ -190,5 +212,6 @@ fn settings(id: &str, name: &str) -> StoreSettings {
             guard: GuardRules::default(),
         },
         stations: vec![front()],
+        alerts: AlertRules::default(),
     }
 }
