@@ -14,7 +14,7 @@ use crate::work::ask;
 use crate::{Scheme, Screen, until};
 
 /// Every page of a person, by name.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("overview", "/"),
     ("store", "/stores/demo?health=in_sync"),
     ("label", "/stores/demo/labels/0000021B6D400000"),
@@ -22,6 +22,7 @@ const PAGES: [(&str, &str); 17] = [
     ("bind", "/stores/demo/bind"),
     ("push", "/stores/demo/push?mode=resend"),
     ("pushed", "/stores/demo/pushes/1"),
+    ("alerts", "/stores/demo/alerts"),
     ("search", "/search?q=1"),
     ("templates", "/templates"),
     ("template", "/templates/standard"),
@@ -72,7 +73,8 @@ async fn faults(browser: &WebDriver, axe: &str) -> anyhow::Result<Vec<String>> {
 }
 
 async fn settled(browser: &WebDriver) -> anyhow::Result<()> {
-    let look = "const pictures = [...document.querySelectorAll('img')].filter((one) => one.getBoundingClientRect().top < innerHeight);
+    let look = "const isSeen = ({ top, left }) => top < innerHeight && left < innerWidth;
+        const pictures = [...document.querySelectorAll('img')].filter((one) => isSeen(one.getBoundingClientRect()));
         return document.readyState === 'complete' && pictures.every((one) => one.complete)";
     until::<bool>(browser, look).await.map(drop)
 }

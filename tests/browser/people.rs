@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 use thirtyfour::prelude::*;
 
-use crate::{Chromedriver, Scheme, Screen, until, with_demo};
+use crate::{Chromedriver, LOOK_EVERY, PATIENCE, Scheme, Screen, until, with_demo};
 
 /// A small phone.
 pub(crate) const PHONE: u32 = 360;
@@ -68,8 +68,19 @@ pub(crate) async fn fill(browser: &WebDriver, selector: &str, text: &str) -> any
     Ok(field.send_keys(text).await?)
 }
 
+/// Clicks; what the page replaces under the finger, as it does while labels change, is looked for again.
 pub(crate) async fn press(browser: &WebDriver, selector: &str) -> anyhow::Result<()> {
-    Ok(browser.find(By::Css(selector)).await?.click().await?)
+    let presses = async {
+        loop {
+            let pressed = async { browser.find(By::Css(selector)).await?.click().await };
+            if pressed.await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let pressed = tokio::time::timeout(PATIENCE, presses).await;
+    pressed.with_context(|| format!("waited {PATIENCE:?} to press {selector}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

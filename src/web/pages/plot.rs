@@ -24,7 +24,7 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 const GAP_OF_DAY: Duration = Duration::from_mins(10);
 const GAP_OF_WEEK: Duration = Duration::from_hours(3);
 
-/// Both plots; empty while there is nothing to plot.
+/// Both plots; empty before the second minute, because one sample is no line.
 pub(super) fn accuracy(controller: &Controller, now: Moment, language: Language) -> Markup {
     let accuracy = controller.accuracy();
     let day = Plot::of(accuracy.day(), now, DAY, GAP_OF_DAY);
@@ -32,7 +32,7 @@ pub(super) fn accuracy(controller: &Controller, now: Moment, language: Language)
     let week = Plot::of(accuracy.week().chain(accuracy.day().last()), now, WEEK, GAP_OF_WEEK);
     let waits = accuracy.waits();
     html! {
-        @if let Some(day) = &day {
+        @if let Some(day) = day.as_ref().filter(|_| accuracy.day().nth(1).is_some()) {
             details.sheet.accuracy open {
                 summary { (language.say("Accuracy: labels proven right", "准确率：已证实显示正确的价签")) }
                 div.plots {
