@@ -178,7 +178,7 @@ fn a_configuration_that_cannot_be_used() {
         "time_zone",
         "timezone",
         "cannot use the configuration gondola.toml: 1 problem\n  line 13: unknown field `timezone`, expected one of \
-         `id`, `name`, `format`, `time_zone`, `currency`, `market`, `reload`, `guard`, `base_station`",
+         `id`, `name`, `format`, `time_zone`, `currency`, `market`, `reload`, `guard`, `alerts`, `base_station`",
     );
     check_config(
         "\"shelflink\"",

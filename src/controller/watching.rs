@@ -67,7 +67,8 @@ impl Controller {
 
     /// Looks at the store if a minute is over.
     pub(super) fn look_for_trouble(&mut self, now: Moment) {
-        if self.watching.due > now {
+        // While it is not known of every label what it should show, most would be wrong.
+        if self.watching.due > now || self.is_looking() {
             return;
         }
         self.watching.due = now + PERIOD;
@@ -198,6 +199,7 @@ mod tests {
             controller.replay(Some(nth as u64 + 1), *at, entry);
         }
         controller.resume(now, None, journal.last().map(|(at, _)| *at));
+        controller.handle_timeout(now);
         let mut shop = Shop { controller, minute, journal, batches: 0, told: Vec::new() };
         shop.perform();
         shop

@@ -39,6 +39,9 @@ fn controller(labels: u64) -> Controller {
 
 fn ask(controller: &mut Controller, minute: u64, request: impl Into<Request>) -> Result<(), Refusal> {
     controller.handle(at(minute), Input::Request { ticket: 0, request: request.into() });
+    // The journal keeps up.
+    let batches = controller.appended;
+    controller.handle(at(minute), Input::Synced { batches, head: None });
     let outputs: Vec<Output> = std::iter::from_fn(|| controller.poll_output()).collect();
     let refusal = outputs.into_iter().find_map(|output| match output {
         Output::Reply(_, Err(refusal)) => Some(refusal),
