@@ -60,6 +60,13 @@ fn draft(text: &str) -> Option<Draft> {
     Some(Draft { template: "no-price".to_owned(), templates: Arc::new(templates) })
 }
 
+/// Time goes on, and the journal keeps up.
+fn turn(controller: &mut Controller, now: Moment) {
+    controller.handle_timeout(now);
+    let batches = controller.appended;
+    controller.handle(now, Input::Synced { batches, head: None });
+}
+
 fn begin(controller: &mut Controller, minute: u64, label: u64) -> Result<(), Refusal> {
     ask(controller, minute, Request::Try { label: LabelId(label), draft: draft(DRAFT) })
 }
@@ -77,9 +84,9 @@ fn a_trial_ends_after_its_time_with_a_binding_and_when_somebody_says_so() {
     assert_ne!(wanted(&controller, 1), before);
     assert_eq!((wanted(&controller, 2), controller.trials().all().count()), (before, 1), "one label alone");
     assert!(controller.poll_timeout().unwrap() <= at(31));
-    controller.handle_timeout(at(30));
+    turn(&mut controller, at(30));
     assert_ne!(wanted(&controller, 1), before);
-    controller.handle_timeout(at(31));
+    turn(&mut controller, at(31));
     assert_eq!((wanted(&controller, 1), controller.trials().all().count()), (before, 0));
 
     begin(&mut controller, 32, 1).unwrap();
@@ -91,7 +98,7 @@ fn a_trial_ends_after_its_time_with_a_binding_and_when_somebody_says_so() {
     assert_eq!(wanted(&controller, 1), before);
 
     begin(&mut controller, 36, 1).unwrap();
-    controller.handle_timeout(at(2));
+    turn(&mut controller, at(2));
     assert_eq!(wanted(&controller, 1), before, "the clock was set back: nobody knows when it would end");
 }
 
