@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::currency::Currency;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
-pub use radio::{LabelTypeConfig, PackingConfig};
+pub use radio::{LabelTypeConfig, PackingConfig, ResetConfig};
 pub use reload::{ReloadConfig, SourceUrl};
 
 /// Problems that are reported at once; a file with more of them is read again after these are mended.
@@ -282,6 +282,9 @@ pub struct Transport {
     /// Speed of the serial line, 115,200 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baud: Option<u32>,
+    /// The adapter's pin that is wired to the reset of a radio of OpenEPaperLink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetConfig>,
     /// `mqtt://host:port/topic`: the station hears `topic/down` and speaks on `topic/up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<String>,
