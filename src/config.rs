@@ -19,7 +19,7 @@ use crate::alert::rules::AlertRules;
 use crate::catalog::currency::Currency;
 use crate::catalog::guard::GuardRules;
 use crate::catalog::settings::{Format, Market};
-pub use radio::{LabelTypeConfig, PackingConfig};
+pub use radio::{LabelTypeConfig, PackingConfig, ResetConfig};
 pub use reload::{ReloadConfig, SourceUrl};
 pub use webhook::{Form, Language, Topic, WebhookConfig, WebhookName, WebhookUrl, WebhookUrlError};
 
@@ -291,6 +291,9 @@ pub struct Transport {
     /// Speed of the serial line, 115,200 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baud: Option<u32>,
+    /// The adapter's pin that is wired to the reset of a radio of OpenEPaperLink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetConfig>,
     /// `mqtt://host:port/topic`: the station hears `topic/down` and speaks on `topic/up`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<String>,

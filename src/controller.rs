@@ -24,8 +24,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::head::Outcome;
-use gondola_protocol::message::{Action, Lane, Status as WireStatus};
+use gondola_protocol::message::{Lane, Status as WireStatus};
 use gondola_protocol::{LabelId, Moment, StationId, TransferNumber};
 
 use crate::alert::rules::AlertRules;

@@ -59,7 +59,7 @@ fn check_stream(noise: &[u8], sentence: &str) {
     assert_eq!(told, sentence);
     assert_eq!(head.poll_event(), None);
     head.handle_bytes(Moment::ZERO, &welcome());
-    assert!(matches!(head.poll_event(), Some(HeadEvent::Up(_))), "the next good frame is not read");
+    assert!(matches!(head.poll_event(), Some(HeadEvent::Up { .. })), "the next good frame is not read");
 }
 
 #[test]

@@ -371,7 +371,7 @@ impl Core {
         core.price(START, 1, "10.00");
         core.handle(START, Input::Request { ticket: 1, request: register.into() });
         core.handle(START, Input::Request { ticket: 2, request: bind.into() });
-        core.hear(START, HeadEvent::Up(welcome()));
+        core.hear(START, HeadEvent::Up { capacity: (&welcome()).into(), epoch: Some(1) });
         core
     }
 
@@ -551,7 +551,7 @@ fn base_stations_that_are_not_ours_are_alerts_until_they_are_dealt_with() {
     assert_eq!(alerts(&core), ["impostor:station-0", "stranger:back-office"]);
     core.hear(START + MINUTE, HeadEvent::Down(DownReason::Disconnected));
     assert_eq!(alerts(&core).len(), 2, "that it is away as well does not clear it");
-    core.hear(START + MINUTE, HeadEvent::Up(welcome()));
+    core.hear(START + MINUTE, HeadEvent::Up { capacity: (&welcome()).into(), epoch: Some(1) });
     assert_eq!(alerts(&core), ["stranger:back-office"]);
     core.controller.handle_timeout(START + HOUR + 20 * MINUTE);
     assert_eq!(alerts(&core), [""; 0], "it has not come again for an hour");

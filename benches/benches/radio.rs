@@ -1,8 +1,11 @@
 //! How soon a radio of OpenEPaperLink gets the block that it asks for, while every core draws pictures.
 //!
 //! A scripted radio at one end of a pseudo-terminal, the station's task at the other, as many threads that render as
-//! there are cores, and a wave of pictures for other labels that are handed to the station meanwhile. Each request is timed to the first byte of its answer, and to its last: a radio at high speed sends
-//! what it has 140 ms after it has asked, and its own line takes 21 ms of them.
+//! there are cores, at the priority of the controller's own, and a wave of pictures for other labels that are handed to
+//! the station meanwhile. Each request is timed to the first byte of its answer, and to its last: a radio at high speed
+//! sends what it has 140 ms after it has asked, and its own line takes 21 ms of them.
+//!
+//! The radio has a thread to itself, as it has a processor of its own. When that thread gets its core is in the figures.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark reads the clock and reports")]
 
@@ -16,11 +19,13 @@ use gondola_drivers::head::{HeadEvent, Picture};
 use gondola_drivers::openepaperlink::line::{BAUD_SLOW, LineOptions};
 use gondola_drivers::openepaperlink::wire::checksum;
 use gondola_drivers::openepaperlink::{LabelTypes, RadioOptions};
+use gondola_drivers::priority::yield_to_others;
 use gondola_drivers::{StationHandle, StationOptions, StationOrder, Transport, spawn};
 use gondola_protocol::message::Lane;
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, TransferNumber};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_serial::{SerialPort, SerialStream};
@@ -58,8 +63,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = Arc::new(AtomicBool::new(false));
     let cores = std::thread::available_parallelism()?.get();
     let renderers: Vec<_> = (0..cores).map(|seed| draw(Arc::clone(&stop), seed as u64)).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let timed = runtime.block_on(time_answers());
+    let controller = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let timed = time_answers(&controller);
     stop.store(true, Ordering::Relaxed);
     let pictures: usize = renderers.into_iter().map(|thread| thread.join().unwrap_or(0)).sum();
     let mut timed = timed?;
@@ -70,6 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Draws until it is told to stop. Answers how many pictures.
 fn draw(stop: Arc<AtomicBool>, seed: u64) -> std::thread::JoinHandle<usize> {
     std::thread::spawn(move || {
+        yield_to_others();
         let Ok(corpus) = Corpus::new(Set::Measure, seed) else { return 0 };
         corpus.take_while(|_| !stop.load(Ordering::Relaxed)).count()
     })
@@ -78,22 +84,30 @@ fn draw(stop: Arc<AtomicBool>, seed: u64) -> std::thread::JoinHandle<usize> {
 /// To the first and the last byte of each answer.
 type Timed = Vec<(Duration, Duration)>;
 
-async fn time_answers() -> Result<Timed, Box<dyn std::error::Error>> {
-    let (radio, host) = SerialStream::pair()?;
+fn time_answers(controller: &Runtime) -> Result<Timed, Box<dyn std::error::Error>> {
+    let own = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (radio, host) = {
+        let _entered = own.enter();
+        SerialStream::pair()?
+    };
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let (sender, events) = mpsc::channel(256);
     let line = LineOptions { channel: 11, power: 10, baud: BAUD_SLOW };
     let options = StationOptions {
         id: "front".parse()?,
-        transport: Transport::Serial { path: host.name().unwrap_or_default(), baud: BAUD_SLOW },
+        transport: Transport::Serial { path: host.name().unwrap_or_default(), baud: BAUD_SLOW, reset: None },
         head: RadioOptions { line, label_types: LabelTypes::default() }.into(),
     };
     let (start, skipped) = (Instant::now(), Arc::new(AtomicU64::new(1_000)));
     let seconds = Arc::clone(&skipped);
     let clock = move || Moment::from_secs(seconds.load(Ordering::Relaxed)) + start.elapsed();
-    let handle = spawn(options, &tracker, shutdown.clone(), clock, sender);
-    tracker.spawn(submit(handle, events));
-    let timed = Script { radio, read: Vec::new(), versions: BTreeMap::new(), is_ready: false, skipped }.run().await;
+    let handle = {
+        let _entered = controller.enter();
+        spawn(options, &tracker, shutdown.clone(), clock, sender)
+    };
+    tracker.spawn_on(submit(handle, events), controller.handle());
+    let script = Script { radio, read: Vec::new(), versions: BTreeMap::new(), is_ready: false, skipped };
+    let timed = own.block_on(script.run());
     shutdown.cancel();
     timed
 }

@@ -258,7 +258,8 @@ fn start(dir: &Path, stores: usize, templates: &Arc<Templates>) -> Vec<(Shop, Vi
         reading.into_iter().flat_map(|reading| reading.join().expect("a store")).collect()
     });
     let (last, ..) = opened.last_mut().expect("a store");
-    last.controller.handle(NOW, Input::Station(front(), HeadEvent::Up(welcome())));
+    last.controller
+        .handle(NOW, Input::Station(front(), HeadEvent::Up { capacity: (&welcome()).into(), epoch: Some(1) }));
     let check_in = CheckIn {
         label: label(0),
         panel: panel(),

@@ -1,12 +1,13 @@
 //! The families of base stations behind one face: what the shell needs of a head, whatever it speaks.
 
 use bytes::Bytes;
-use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::message::{Lane, Status};
 use gondola_protocol::{LabelId, Moment, SessionId, StationId, TransferNumber};
 
+use crate::action::Action;
 use crate::head::{Ahead, Counters, Head, HeadEvent, HeadOptions, Outcome, Picture};
+use crate::openepaperlink::packing::{Packed, Packing};
 use crate::openepaperlink::{RadioHead, RadioOptions};
-use gondola_protocol::message::Status;
 
 /// What a station speaks, and how its head behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +51,15 @@ impl FamilyHead {
     pub(crate) fn new(station: StationId, options: DriverOptions) -> Self {
         match options {
             DriverOptions::Shelflink(options) => Self::Shelflink(Box::new(Head::new(station, options))),
-            DriverOptions::OpenEPaperLink(options) => Self::OpenEPaperLink(Box::new(RadioHead::new(station, options))),
+            DriverOptions::OpenEPaperLink(options) => Self::OpenEPaperLink(Box::new(RadioHead::new(options))),
         }
     }
 
     pub(crate) fn connected(&mut self, now: Moment, session: SessionId) {
-        either!(self, head => head.connected(now, session));
+        match self {
+            Self::Shelflink(head) => head.connected(now, session),
+            Self::OpenEPaperLink(head) => head.connected(now),
+        }
     }
 
     pub(crate) fn disconnected(&mut self, now: Moment) {
@@ -95,6 +99,26 @@ impl FamilyHead {
         match self {
             Self::Shelflink(_) => None,
             Self::OpenEPaperLink(head) => Some(head.baud()),
+        }
+    }
+
+    /// Whether its station must be answered within milliseconds, whatever else there is to do.
+    pub(crate) const fn is_urgent(&self) -> bool {
+        matches!(self, Self::OpenEPaperLink(_))
+    }
+
+    /// Work for somebody who has time; what came of it goes to [`packed`](Self::packed). One at a time.
+    pub(crate) fn poll_packing(&mut self) -> Option<Packing> {
+        match self {
+            Self::Shelflink(_) => None,
+            Self::OpenEPaperLink(head) => head.poll_packing(),
+        }
+    }
+
+    pub(crate) fn packed(&mut self, now: Moment, packed: Packed) {
+        match self {
+            Self::Shelflink(_) => {}
+            Self::OpenEPaperLink(head) => head.packed(now, packed),
         }
     }
 

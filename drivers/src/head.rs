@@ -3,6 +3,7 @@
 //!
 //! It never touches a socket or a clock, never reconnects and never decides what a label should show.
 
+mod event;
 mod open;
 
 use std::collections::VecDeque;
@@ -10,17 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gondola_protocol::auth::StationKey;
-use gondola_protocol::frame::{FrameDecoder, FrameError};
-use gondola_protocol::message::{
-    Action, CheckIn, Encoding, Firmware, Frame, Lane, MessageError, Reason, Report, Slot, Staged, Status, Transfer,
-    Uplink, VERSION_MAX, Welcome,
-};
-use gondola_protocol::{Edition, LabelId, Millivolts, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
+use gondola_protocol::frame::FrameDecoder;
+use gondola_protocol::message::{Frame, Lane, Report, Staged, Status, Transfer, Uplink, VERSION_MAX, Welcome};
+use gondola_protocol::{Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
 
-pub use crate::clock::ClockReport;
+use crate::action::Action;
 use crate::encode::{self, Packed};
 use crate::link::TIMEOUTS_MAX;
 use crate::session::{DownReason, Opened, Session, SessionOptions, Unsealed};
+pub use event::{Capacity, ClockReport, Counters, Dropped, HeadEvent, Outcome, Room, Telemetry, Wake};
 use open::Open;
 
 /// How often a station is told the time: its clock, at 20 ppm, is then off by 12 ms at most.
@@ -104,172 +103,6 @@ pub struct Ahead {
     pub slot: u8,
     /// When the label shows it by itself; [`Moment::ZERO`] for a page.
     pub activate_at: Moment,
-}
-
-/// What a station can take now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Room {
-    /// Pictures.
-    pub transfers: usize,
-    /// Bytes of packed pictures. What a picture packs to is known once it is submitted; to be, it needs room for its
-    /// raw bytes.
-    pub bytes: usize,
-}
-
-/// What became of a picture: exactly one for each that was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The station's word, or the head's own when the picture never left it.
-    Status(Status),
-    /// The session ended before the station said: the label may or may not have it.
-    Lost,
-    /// The label says that it has it, which this hardware must be asked for again before it is a proof.
-    Taken {
-        /// When the proof, a check-in with the picture's digest, should have come.
-        proof_by: Moment,
-    },
-}
-
-/// What a label says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telemetry {
-    /// Who reports.
-    pub label: LabelId,
-    /// Its display.
-    pub panel: Panel,
-    /// Why.
-    pub reason: Reason,
-    /// Battery voltage.
-    pub battery_mv: Millivolts,
-    /// Signal strength in dBm.
-    pub rssi_dbm: i8,
-    /// Quality of the link, 0 to 255, where it is measured.
-    pub lqi: Option<u8>,
-    /// Temperature at the label in degrees Celsius.
-    pub temperature_c: i8,
-    /// Firmware version as the vendor counts it.
-    pub firmware: u16,
-}
-
-impl From<&CheckIn> for Telemetry {
-    fn from(check_in: &CheckIn) -> Self {
-        let CheckIn { label, panel, reason, battery_mv, rssi_dbm, temperature_c, firmware, .. } = *check_in;
-        Self { label, panel, reason, battery_mv, rssi_dbm, lqi: None, temperature_c, firmware }
-    }
-}
-
-/// What a head tells its owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeadEvent {
-    /// The session is open. A station without sessions of shelflink has no welcome: what its head can take stands in its
-    /// place.
-    Up(Welcome),
-    /// The session is over; an [`Outcome::Lost`] per picture in flight came before.
-    Down(DownReason),
-    /// The room grew: look again.
-    Room(Room),
-    /// A picture that was accepted takes so many bytes at its station, and not as many as it has.
-    Packed {
-        /// The picture.
-        number: TransferNumber,
-        /// Its packed bytes.
-        bytes: usize,
-    },
-    /// A label reported.
-    CheckIn(CheckIn),
-    /// What a label keeps and can decode; its check-in came before.
-    Keeps {
-        /// The label.
-        label: LabelId,
-        /// Encodings that it decodes, a bit each.
-        encodings: u8,
-        /// Pictures sent ahead, by slot.
-        slots: Vec<Slot>,
-    },
-    /// A label reported, and cannot say what it shows.
-    Heard(Telemetry),
-    /// A label was heard and had nothing new to say.
-    Present(LabelId),
-    /// What a label's firmware calls itself.
-    Firmware(LabelId, Firmware),
-    /// How the station's clock runs.
-    Clock(ClockReport),
-    /// What became of a picture.
-    Outcome {
-        /// The picture.
-        number: TransferNumber,
-        /// Its end.
-        outcome: Outcome,
-    },
-    /// Something was no good and was dropped.
-    Dropped(Dropped),
-}
-
-/// A frame, message or picture that was no good. `Display` gives the full sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Dropped {
-    /// Bytes that are no frame.
-    #[error("{0}")]
-    Frame(FrameError),
-    /// A frame that is no message.
-    #[error("{0}")]
-    Message(MessageError),
-    /// Only controllers open sessions.
-    #[error("hello dropped: it came from the station's end; is this a loop, or another controller?")]
-    Hello,
-    /// A frame in a keyed session whose seal is not the station's.
-    #[error("frame dropped: its seal is not the station's; does somebody else write to the line?")]
-    Forged,
-    /// A status that does not belong to a picture in flight.
-    #[error("status dropped: transfer {0} is not in flight; did the station report it twice?")]
-    Unawaited(TransferNumber),
-    /// A label of OpenEPaperLink of a type that nobody has described.
-    #[error("label {label} is of type {label_type:02X}, which is not known; describe it in the configuration")]
-    LabelType {
-        /// Which label.
-        label: LabelId,
-        /// Its type.
-        label_type: u8,
-    },
-    /// A picture that the station can never take.
-    #[error("picture for label {label} dropped: it has {bytes} bytes, the station takes {bytes_max} at once")]
-    Oversize {
-        /// Whom it was for.
-        label: LabelId,
-        /// Its bytes.
-        bytes: usize,
-        /// The station's limit on such bytes.
-        bytes_max: usize,
-    },
-}
-
-/// What a head has counted since it was made, all sessions together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Sessions that opened.
-    pub sessions: u64,
-    /// Frames put on the wire, repeated ones included.
-    pub frames_sent: u64,
-    /// Frames that arrived whole.
-    pub frames_received: u64,
-    /// Data frames put on the wire again.
-    pub retransmissions: u64,
-    /// Bytes put on the wire.
-    pub bytes_sent: u64,
-    /// Bytes that arrived.
-    pub bytes_received: u64,
-    /// Frames, messages and statuses that were no good.
-    pub frames_dropped: u64,
-    /// Frames of no session or of another one.
-    pub stale_frames: u64,
-    /// Acks that acknowledged nothing new.
-    pub unawaited_acks: u64,
-    /// Of `frames_dropped`, those with a seal that is not the station's.
-    pub frames_forged: u64,
-    /// Sessions that did not open because what answers is another station, or cannot prove that it is ours.
-    pub impostors: u64,
-    /// Pictures packed, by the code of their [`Encoding`].
-    pub pictures_by_encoding: [u64; Encoding::ALL.len()],
 }
 
 /// The controller's side of one base station.
@@ -409,7 +242,8 @@ impl Head {
     }
 
     /// Accepts one action for a group of labels, or none of it when there is no room for all: each label takes
-    /// the place of a transfer until its outcome, which is [`Status::Delivered`] once the label has done it.
+    /// the place of a transfer until its outcome, which is [`Status::Delivered`] once the label has done it. What
+    /// shelflink does not know is [`Status::Unsupported`].
     ///
     /// # Errors
     /// The labels themselves.
@@ -429,12 +263,9 @@ impl Head {
         for (number, _) in &labels {
             open.book(*number, 0);
         }
-        if open.version() < 2 {
-            for (number, _) in &labels {
-                self.settle(*number, Status::Unsupported);
-            }
-        } else {
-            open.push_command(action, lane, &labels);
+        match action.in_shelflink().filter(|_| open.version() >= 2) {
+            Some(action) => open.push_command(action, lane, &labels),
+            None => labels.iter().for_each(|(number, _)| self.settle(*number, Status::Unsupported)),
         }
         self.advance(now);
         Ok(())
@@ -552,7 +383,8 @@ impl Head {
             Ok(Opened::Now) => {
                 self.counters.sessions += 1;
                 self.open = Some(Open::new(now, &self.options, welcome.clone(), self.session.seal().cloned()));
-                self.events.push_back(HeadEvent::Up(welcome));
+                let (capacity, epoch) = (Capacity::from(&welcome), Some(welcome.epoch));
+                self.events.push_back(HeadEvent::Up { capacity, epoch });
             }
             Err(reason) => self.end(reason),
         }

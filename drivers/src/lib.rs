@@ -12,11 +12,14 @@
 //! | [`batch`] | pictures collected into messages |
 //! | [`clock`] | how fast a station's clock runs |
 //! | [`encode`] | pictures packed for the radio |
+//! | [`action`] | what labels are told to do, in the words of no family |
 //! | [`openepaperlink`] | the same for radios and labels of OpenEPaperLink |
 //! | [`family`] | the two behind one face |
 //! | [`station`] | shell: the task that owns one station |
 //! | [`transport`] | shell: the ways to a station |
+//! | [`priority`] | which threads let others go first |
 
+pub mod action;
 pub mod batch;
 pub mod clock;
 pub mod encode;
@@ -24,11 +27,13 @@ pub mod family;
 pub mod head;
 pub mod link;
 pub mod openepaperlink;
+pub mod priority;
 mod reconnect;
 pub mod session;
 pub mod station;
 pub mod transport;
 
+pub use action::Action;
 pub use family::DriverOptions;
 pub use head::{Ahead, Counters, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room, Telemetry};
 pub use session::DownReason;

@@ -1,5 +1,6 @@
 //! The shell around a head: one owner task per station that connects, reconnects, and moves bytes,
-//! orders, events and time.
+//! orders, events and time. The task of a radio, whose requests must be answered within milliseconds, has a thread to
+//! itself, and what it has to compute another.
 //!
 //! It decides nothing about frames, pictures or labels.
 
@@ -7,23 +8,28 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::{Discriminant, discriminant};
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::message::Lane;
 use gondola_protocol::{LabelId, Moment, SessionId, StationId, TransferNumber};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::runtime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::action::Action;
 use crate::family::{DriverOptions, FamilyHead};
 use crate::head::{Ahead, Counters, HeadEvent, Outcome, Picture};
-use crate::reconnect;
+use crate::openepaperlink::packing::Packed;
 use crate::session::DownReason;
-use crate::transport::{LineSpeed, Stream, Transport};
+use crate::transport::{LineSpeed, Reset, Stream, Transport};
+use crate::{priority, reconnect};
 
 /// Orders that wait for a station's task: more than a station typically holds transfers, and a few
 /// megabytes of planes at most.
@@ -139,8 +145,11 @@ pub fn spawn(
 ) -> StationHandle {
     let (orders, inbox) = mpsc::channel(ORDERS_MAX);
     let (publish, counters) = watch::channel(Counters::default());
+    let head = FamilyHead::new(options.id.clone(), options.head);
+    let (id, is_urgent) = (options.id.clone(), head.is_urgent());
     let owner = Owner {
-        head: FamilyHead::new(options.id.clone(), options.head),
+        head,
+        packing: None,
         speed: LineSpeed::default(),
         untold: VecDeque::new(),
         transport_name: options.transport.to_string(),
@@ -156,8 +165,31 @@ pub fn spawn(
         attempt: 0,
         told: Vec::new(),
     };
-    tracker.spawn(owner.run());
+    if is_urgent {
+        run_apart(&id, tracker, owner.run());
+    } else {
+        tracker.spawn(owner.run());
+    }
     StationHandle { orders, counters }
+}
+
+/// Runs a task on a thread that nothing else is computed on. What the task has computed elsewhere is done on one other,
+/// which lets everything else go first.
+fn run_apart(id: &StationId, tracker: &TaskTracker, task: impl Future<Output = ()> + Send + 'static) {
+    let running = tracker.token();
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name(format!("pack-{id}"))
+        .max_blocking_threads(1)
+        .on_thread_start(priority::yield_to_others)
+        .build()
+        .expect("the system gives a timer and a poll");
+    let own = move || {
+        runtime.block_on(task);
+        drop(runtime);
+        drop(running);
+    };
+    thread::Builder::new().name(format!("radio-{id}")).spawn(own).expect("the system gives a thread");
 }
 
 /// What the task owns.
@@ -168,6 +200,8 @@ struct Owner<C> {
     transport_name: String,
     tasks: TaskTracker,
     head: FamilyHead,
+    /// The picture that is being packed for the head.
+    packing: Option<JoinHandle<Packed>>,
     speed: LineSpeed,
     /// Events that wait for room at the receiver: as many as the head's family allows, and those of one more call.
     untold: VecDeque<HeadEvent>,
@@ -208,7 +242,8 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     async fn connect(&mut self) -> ControlFlow<(), io::Result<Stream>> {
         let mut transport = self.transport.take().expect("it is put back below");
         let (tasks, speed) = (self.tasks.clone(), self.speed.clone());
-        let stream = self.meanwhile(transport.connect(&tasks, &speed)).await;
+        let reset = if self.attempt > 0 { Reset::Held } else { Reset::Brief };
+        let stream = self.meanwhile(transport.connect(&tasks, &speed, reset)).await;
         self.transport = Some(transport);
         stream
     }
@@ -250,8 +285,9 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     /// Moves bytes, orders and time until the connection is over (`Continue`) or the shutdown comes. A clock that
     /// was set back ends it: a session's waits are measured by the clock that it began with.
     async fn converse(&mut self, wire: &mut Wire) -> ControlFlow<()> {
-        let (mut last, mut is_lines_turn) = (self.now(), false);
+        let (mut last, is_urgent) = (self.now(), self.head.is_urgent());
         loop {
+            self.pack_next();
             self.collect()?;
             if let Some(baud) = self.head.baud() {
                 self.speed.set(baud);
@@ -285,18 +321,29 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                 // that is gone is found out there, too.
                 () = room(&self.events), if !self.untold.is_empty() => {}
                 // Cancel-safe: `arrival` takes only what it returns.
-                came = arrival(&mut self.orders, (&mut wire.stream.0, &mut wire.received), is_lines_turn), if may_go_on => {
-                    is_lines_turn = matches!(came, Arrival::Order(_));
-                    match came {
-                        Arrival::Order(order) => self.take(order),
-                        Arrival::Bytes(read) => {
-                            if ended(&self.id, read) { return ControlFlow::Continue(()) }
-                            self.head.handle_bytes(self.now(), &wire.received);
-                            wire.received.clear();
-                        }
+                came = arrival(&mut self.orders, (&mut wire.stream.0, &mut wire.received), is_urgent), if may_go_on => match came {
+                    Arrival::Order(order) => self.take(order),
+                    Arrival::Bytes(read) => {
+                        if ended(&self.id, read) { return ControlFlow::Continue(()) }
+                        self.head.handle_bytes(self.now(), &wire.received);
+                        wire.received.clear();
                     }
+                },
+                // Cancel-safe: the handle stays until it has come to its end.
+                packed = done(&mut self.packing), if self.packing.is_some() => {
+                    self.packing = None;
+                    self.head.packed(self.now(), packed);
                 }
             }
+        }
+    }
+
+    /// Has the head's next picture packed, unless one is.
+    fn pack_next(&mut self) {
+        if self.packing.is_none()
+            && let Some(packing) = self.head.poll_packing()
+        {
+            self.packing = Some(tokio::task::spawn_blocking(move || packing.run()));
         }
     }
 
@@ -397,10 +444,10 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
     fn log(&mut self, event: &HeadEvent) {
         let station = &self.id;
         match event {
-            HeadEvent::Up(welcome) => {
+            HeadEvent::Up { epoch, .. } => {
                 self.attempt = 0;
                 self.told.clear();
-                info!(%station, epoch = welcome.epoch, "base station is up");
+                info!(%station, epoch, "base station is up");
             }
             HeadEvent::Down(reason) => {
                 let kind = discriminant(reason);
@@ -413,12 +460,12 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Owner<C> {
                     warn!(%station, cause = %outage.reason, hint = outage.hint(), "{outage}");
                 }
             }
+            HeadEvent::Heard(said) => debug!(%station, label = %said.label, wake = ?said.wake, "label reported"),
             HeadEvent::Dropped(dropped) => debug!(%station, "{dropped}"),
             HeadEvent::Clock(report) => debug!(%station, ?report, "base station told its clock"),
             HeadEvent::Room(_)
             | HeadEvent::Packed { .. }
             | HeadEvent::CheckIn(_)
-            | HeadEvent::Heard(_)
             | HeadEvent::Keeps { .. }
             | HeadEvent::Present(_)
             | HeadEvent::Firmware(..)
@@ -451,17 +498,17 @@ enum Arrival {
     Bytes(io::Result<usize>),
 }
 
-/// Waits for an order or for bytes. Orders come first, except when it is the line's turn: a wave of pictures takes
-/// milliseconds each to pack, and a radio that asks for a block cannot wait until all are.
+/// Waits for an order or for bytes. Orders come first: a station takes only so many before it is heard again. The line
+/// comes first where it is urgent: no more comes over it than is soon taken.
 ///
 /// Cancel-safe: neither arm takes anything unless it wins.
 async fn arrival(
     orders: &mut mpsc::Receiver<StationOrder>,
     (line, received): (&mut ReadHalf<Stream>, &mut BytesMut),
-    is_lines_turn: bool,
+    is_urgent: bool,
 ) -> Arrival {
     let read = line.read_buf(received);
-    if is_lines_turn {
+    if is_urgent {
         tokio::select! {
             biased;
             read = read => Arrival::Bytes(read),
@@ -473,6 +520,14 @@ async fn arrival(
             Some(order) = orders.recv() => Arrival::Order(order),
             read = read => Arrival::Bytes(read),
         }
+    }
+}
+
+/// Waits for a picture that is being packed.
+async fn done(packing: &mut Option<JoinHandle<Packed>>) -> Packed {
+    match packing {
+        Some(packing) => packing.await.expect("packing does not panic, and ends before its runtime"),
+        None => std::future::pending().await,
     }
 }
 

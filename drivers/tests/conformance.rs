@@ -8,13 +8,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::transport::{Incoming, Reception, Stream, TlsClient, TlsServer};
 use gondola_drivers::{
     Ahead, DownReason, HeadEvent, HeadOptions, Outcome, Picture, StationHandle, StationOptions, StationOrder,
     Transport, spawn,
 };
 use gondola_protocol::auth::StationKey;
-use gondola_protocol::message::{Action, Credits, Lane, LightColour, Pattern, Reason, Refusal, Status};
+use gondola_protocol::message::{Credits, Lane, LightColour, Pattern, Reason, Refusal, Status};
 use gondola_protocol::{Edition, LabelId, Moment, Planes, StationId, TransferNumber};
 use gondola_simulator::config::{BaseStationConfig, Config, LabelsConfig, RadioConfig};
 use gondola_simulator::{Fault, Handle, Serving};
@@ -109,7 +110,8 @@ impl Stage {
             Over::Pty => {
                 let path = dir.path().join("tty");
                 (config.listen, config.pty) = (None, Some(path.clone()));
-                transport = Some(Transport::Serial { path: path.to_str().unwrap().to_owned(), baud: 921_600 });
+                transport =
+                    Some(Transport::Serial { path: path.to_str().unwrap().to_owned(), baud: 921_600, reset: None });
             }
             Over::Mqtt | Over::MqttTls => {
                 let started = Broker::start(dir.path(), &certificate).await;
@@ -162,7 +164,7 @@ impl Stage {
     /// The epoch of the session that opens next.
     async fn up(&mut self) -> u32 {
         self.wait_for(|event| match event {
-            HeadEvent::Up(welcome) => Some(welcome.epoch),
+            HeadEvent::Up { epoch, .. } => epoch,
             _ => None,
         })
         .await
@@ -412,7 +414,7 @@ async fn a_keyed_session_opens_with_the_key_and_with_no_other(over: Over) {
         let mut stage = Stage::open(Shop { our_key, ..shop }).await;
         let down = stage.wait_for(|event| match event {
             HeadEvent::Down(reason @ DownReason::Refused(_)) => Some(reason),
-            HeadEvent::Up(_) => panic!("it opened"),
+            HeadEvent::Up { .. } => panic!("it opened"),
             _ => None,
         });
         assert_eq!(down.await, DownReason::Refused(refusal));
@@ -469,7 +471,7 @@ async fn a_station_with_another_certificate_is_not_spoken_to() {
     let mut stage = Stage::open(Shop { certificate: Whose::Another, ..Shop::new(Over::Tls) }).await;
     let down = stage.wait_for(|event| match event {
         HeadEvent::Down(reason) => Some(reason.to_string()),
-        HeadEvent::Up(_) => panic!("it opened"),
+        HeadEvent::Up { .. } => panic!("it opened"),
         _ => None,
     });
     let reason = down.await;

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use gondola_drivers::{Ahead, DownReason, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
+use gondola_drivers::{Action, Ahead, DownReason, Dropped, Head, HeadEvent, HeadOptions, Outcome, Picture, Room};
 use gondola_protocol::frame::FrameDecoder;
 use gondola_protocol::message::{
-    Action, CheckIn, Clock, Credits, Downlink, Encoding, Frame, Lane, Reason, Refusal, Status, Uplink, Welcome,
+    CheckIn, Clock, Credits, Downlink, Encoding, Frame, Lane, Reason, Refusal, Status, Uplink, Welcome,
 };
 use gondola_protocol::{
     Digest, Edition, LabelId, Millivolts, Moment, Planes, SequenceNumber, SessionId, TransferNumber,
@@ -48,7 +48,7 @@ impl Stage {
         stage.hear(&Frame::Welcome(welcome));
         assert_eq!(stage.told(), [Downlink::TimeSync(stage.now)]);
         stage.ack(1);
-        assert!(matches!(stage.events()[..], [HeadEvent::Up(_), HeadEvent::Room(_)]));
+        assert!(matches!(stage.events()[..], [HeadEvent::Up { .. }, HeadEvent::Room(_)]));
         stage
     }
 
@@ -133,7 +133,13 @@ fn a_welcome_opens_the_session_and_tells_the_room() {
     assert_eq!(stage.head.submit(stage.now, picture(1)), Err(picture(1)));
     stage.hear(&Frame::Welcome(welcome(SESSION)));
     let room = Room { transfers: 3, bytes: 10_000 };
-    assert_eq!(stage.events(), [HeadEvent::Up(welcome(SESSION)), HeadEvent::Room(room)]);
+    assert_eq!(
+        stage.events(),
+        [
+            HeadEvent::Up { capacity: (&welcome(SESSION)).into(), epoch: Some(welcome(SESSION).epoch) },
+            HeadEvent::Room(room)
+        ]
+    );
     assert_eq!(stage.head.room(), room);
     stage.hear(&Frame::Welcome(welcome(SESSION)));
     assert_eq!(stage.events(), [], "a repeated welcome changes nothing");

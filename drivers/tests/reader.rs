@@ -11,7 +11,7 @@ use gondola_drivers::head::HeadEvent;
 use gondola_drivers::openepaperlink::reader::Reader;
 use gondola_drivers::openepaperlink::wire::{Said, checksum};
 use gondola_drivers::openepaperlink::{RadioHead, RadioOptions};
-use gondola_protocol::{LabelId, Moment, SessionId};
+use gondola_protocol::{LabelId, Moment};
 
 /// Cases without `GONDOLA_FUZZ_SECONDS`.
 const CASES: u64 = 5_000;
@@ -86,7 +86,7 @@ fn read(dice: &mut Dice, label: LabelId) {
 fn drive(dice: &mut Dice, head: &mut RadioHead, now: &mut Moment) {
     *now += Duration::from_millis(dice.below(400) as u64);
     match dice.below(50) {
-        0 => head.connected(*now, SessionId(1)),
+        0 => head.connected(*now),
         _ => head.handle_bytes(*now, &dice.bytes()),
     }
     while let Some(at) = head.poll_timeout().filter(|at| at <= now) {
@@ -107,9 +107,9 @@ fn any_bytes_are_read_and_none_hides_what_follows() {
     let seconds = std::env::var("GONDOLA_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let seed = std::env::var("GONDOLA_FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_u64);
     let (start, mut cases) = (Instant::now(), 0);
-    let mut head = RadioHead::new("front".parse().unwrap(), RadioOptions::default());
+    let mut head = RadioHead::new(RadioOptions::default());
     let mut now = Moment::ZERO;
-    head.connected(now, SessionId(1));
+    head.connected(now);
     while seconds.map_or(cases < CASES, |seconds| start.elapsed() < Duration::from_secs(seconds)) {
         let mut dice = Dice((seed << 32 | cases).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         read(&mut dice, LabelId(cases));

@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gondola_drivers::Action;
 use gondola_drivers::{Ahead, Head, HeadEvent, HeadOptions, Outcome, Picture};
 use gondola_protocol::auth::{SEAL_BYTES, StationKey};
 use gondola_protocol::frame::FrameDecoder;
-use gondola_protocol::message::{Action, Frame, Lane, LightColour, Pattern, Status, Uplink, is_unsealed};
+use gondola_protocol::message::{Frame, Lane, LightColour, Pattern, Status, Uplink, is_unsealed};
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
 use gondola_simulator::{LabelMemory, LabelOptions, RadioOptions, StationOptions, World, WorldOptions};
 

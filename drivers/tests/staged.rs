@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::{Ahead, Head, HeadEvent, HeadOptions, Outcome, Picture};
-use gondola_protocol::message::{Action, Lane, Status};
+use gondola_protocol::message::{Lane, Status};
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, SessionId, StationId, TransferNumber};
 use gondola_simulator::{LabelMemory, LabelOptions, RadioOptions, StationOptions, World, WorldOptions};
 

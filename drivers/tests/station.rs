@@ -65,7 +65,7 @@ impl Stage {
         let Frame::Hello(hello) = peer.next().await else { panic!("no hello") };
         peer.session = hello.session;
         peer.send(&Frame::Welcome(welcome(hello.session))).await;
-        assert!(matches!(self.event().await, HeadEvent::Up(_)));
+        assert!(matches!(self.event().await, HeadEvent::Up { .. }));
         assert!(matches!(self.event().await, HeadEvent::Room(_)));
         peer
     }

@@ -5,6 +5,7 @@ use gondola_drivers::openepaperlink::head::RadioOptions;
 use gondola_drivers::openepaperlink::label_type::{LabelType, LabelTypeError, LabelTypes, Offered, Packing, Rotation};
 use gondola_drivers::openepaperlink::line::{BAUD_FAST, BAUD_SLOW, LineOptions};
 use gondola_drivers::openepaperlink::wire::CHANNELS;
+use gondola_drivers::transport::ResetPin;
 use gondola_protocol::Panel;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,25 @@ pub struct LabelTypeConfig {
     /// Whether it has a light.
     #[serde(default)]
     pub has_light: bool,
+}
+
+/// A pin of a serial adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResetConfig {
+    /// Request to send.
+    Rts,
+    /// Data terminal ready.
+    Dtr,
+}
+
+impl From<ResetConfig> for ResetPin {
+    fn from(pin: ResetConfig) -> Self {
+        match pin {
+            ResetConfig::Rts => Self::Rts,
+            ResetConfig::Dtr => Self::Dtr,
+        }
+    }
 }
 
 /// What a type of label can unpack.
@@ -137,6 +157,9 @@ impl StationConfig {
             if self.channel.is_some() || !self.label_types.is_empty() {
                 problems.push(format!("{name}: channel and label_types are for driver `openepaperlink`; remove them"));
             }
+            if self.transport.reset.is_some() {
+                problems.push(format!("{name}: reset is for driver `openepaperlink`; remove it"));
+            }
             return;
         }
         let Transport { serial, baud, .. } = &self.transport;
@@ -189,7 +212,9 @@ label_types = [{ id = "a0", name = "Own", panel = "bwr-296x128", rotation = 1, p
 
     #[test]
     fn a_radio_is_read_with_its_defaults_and_printed_as_it_is_read() {
-        let config = Config::parse(GOOD, "gondola.toml").unwrap();
+        let good = GOOD.replace("ttyUSB0\"", "ttyUSB0\", reset = \"dtr\"");
+        let config = Config::parse(&good, "gondola.toml").unwrap();
+        assert_eq!(config.store[0].base_station[0].transport.reset, Some(ResetConfig::Dtr));
         let options = config.store[0].base_station[0].radio_options().unwrap();
         assert_eq!(options.line, LineOptions { channel: 15, power: 10, baud: 2_000_000 });
         let own = options.label_types.get(0xA0).unwrap();
@@ -230,6 +255,11 @@ label_types = [{ id = "a0", name = "Own", panel = "bwr-296x128", rotation = 1, p
         check(
             |good| good.replace("driver = \"openepaperlink\"", "driver = \"shelflink\""),
             &["base station `front`: channel and label_types are for driver `openepaperlink`; remove them"],
+        );
+        let shelflink = "driver = \"shelflink\"\ntransport = { serial = \"/dev/ttyUSB0\", reset = \"rts\" }\n";
+        check(
+            |good| [good.split_once("driver =").unwrap().0, shelflink].concat(),
+            &["base station `front`: reset is for driver `openepaperlink`; remove it"],
         );
     }
 

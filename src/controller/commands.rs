@@ -1,7 +1,8 @@
 //! What labels are told to do beside showing pictures, and what became of it.
 
+use gondola_drivers::Action;
 use gondola_drivers::head::Outcome;
-use gondola_protocol::message::{Action, Lane, Status};
+use gondola_protocol::message::{Lane, Status};
 use gondola_protocol::{LabelId, Moment, StationId, TransferNumber};
 
 use super::evidence::SILENCE_WAIT;

@@ -1,8 +1,9 @@
 //! From what labels need to transfers and commands on their way: places in line, room at base stations, pictures.
 
+use gondola_drivers::Action;
 use gondola_drivers::encode::Packed;
 use gondola_drivers::head::{Ahead, Picture};
-use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::message::Lane;
 use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, TransferNumber};
 
 use super::message::Output;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use gondola_drivers::head::{HeadEvent, Outcome, Telemetry};
-use gondola_protocol::message::{Action, Firmware, Lane, Reason, Slot, Status, Welcome};
+use gondola_drivers::Action;
+use gondola_drivers::head::{Capacity, HeadEvent, Outcome, Telemetry, Wake};
+use gondola_protocol::message::{Firmware, Lane, Slot, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId, TransferNumber};
 
 use super::message::{Changed, Notice, Output};
@@ -53,7 +54,7 @@ const CONFIRMED_PERIOD: Duration = Duration::from_hours(6);
 impl Controller {
     pub(super) fn handle_station(&mut self, now: Moment, station: StationId, event: HeadEvent) {
         match event {
-            HeadEvent::Up(welcome) => self.station_up(now, &station, &welcome),
+            HeadEvent::Up { capacity, .. } => self.station_up(now, &station, capacity),
             HeadEvent::Down(reason) => {
                 self.judge_station(now, &station, &reason);
                 self.station_down(now, &station, reason.to_string());
@@ -78,9 +79,9 @@ impl Controller {
         }
     }
 
-    fn station_up(&mut self, now: Moment, id: &StationId, welcome: &Welcome) {
+    fn station_up(&mut self, now: Moment, id: &StationId, capacity: Capacity) {
         let Some(station) = self.fleet.station_mut(id) else { return };
-        station.capacity = Some(welcome.into());
+        station.capacity = Some(capacity);
         station.since = Some(now);
         station.away_because = None;
         self.look_at_all_heard_by(id);
@@ -140,7 +141,7 @@ impl Controller {
         let panel = label.panel;
         match shows {
             Some(shows) => self.handle_proof(now, said, shows),
-            None if said.reason == Reason::Boot => self.forget_proof(said.label),
+            None if said.wake.has_started() => self.forget_proof(said.label),
             None => {}
         }
         if panel != said.panel {
@@ -201,7 +202,7 @@ impl Controller {
         let told = told.map(|told| told.confirmed = now).is_some();
         let content = label.content_of(digest);
         let goes_back = label.reported.as_ref().is_some_and(|told| edition < told.edition);
-        if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, edition, said.reason))
+        if let Some(unproven) = label.unproven.take_if(|unproven| unproven.is_settled_by(now, edition, said.wake))
             && edition >= unproven.edition
         {
             // It shows what it takes.
@@ -212,7 +213,7 @@ impl Controller {
             self.record_proof(now, id, shows, content);
             self.measure_wait(now, id);
         }
-        if goes_back && said.reason != Reason::Boot {
+        if goes_back && !said.wake.has_started() {
             self.contradicts_itself(now, id);
         }
         if let Some(label) = self.fleet.label_mut(id) {
@@ -485,7 +486,7 @@ impl Heard {
 impl Unproven {
     /// Whether the label's word ends the doubt. As long as a refresh may take, an older picture on the glass
     /// says nothing about the next one, unless the label has forgotten that since.
-    fn is_settled_by(&self, now: Moment, edition: Edition, reason: Reason) -> bool {
-        edition >= self.edition || reason == Reason::Boot || self.until <= now
+    fn is_settled_by(&self, now: Moment, edition: Edition, wake: Wake) -> bool {
+        edition >= self.edition || wake.has_started() || self.until <= now
     }
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::encode::Packed;
 use gondola_drivers::head::{Ahead, HeadEvent, Picture};
-use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::message::Lane;
 use gondola_protocol::{Digest, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber};
 
 use crate::alert::{self, Alert, Rule};

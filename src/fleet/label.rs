@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use gondola_protocol::message::{Action, Lane, Status};
+use gondola_drivers::Action;
+use gondola_protocol::message::{Lane, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
 
 use super::SeenLabel;

@@ -1,32 +1,7 @@
 //! A base station as the controller sees it: is it up, and how much can it take.
 
-use gondola_drivers::head::ClockReport;
-use gondola_protocol::message::Welcome;
+use gondola_drivers::head::{Capacity, ClockReport};
 use gondola_protocol::{Moment, StationId};
-
-/// What a base station holds at most, from its welcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capacity {
-    /// Transfers at once.
-    pub transfers: usize,
-    /// Bytes of packed pictures at once.
-    pub bytes: usize,
-    /// Whether its version of shelflink passes on pictures that are sent ahead.
-    pub stages: bool,
-    /// Encodings that it passes on, a bit each.
-    pub encodings: u8,
-}
-
-impl From<&Welcome> for Capacity {
-    fn from(welcome: &Welcome) -> Self {
-        Self {
-            transfers: usize::from(welcome.transfers_max),
-            bytes: usize::try_from(welcome.bytes_max).unwrap_or(usize::MAX),
-            stages: welcome.version >= 2,
-            encodings: welcome.encodings,
-        }
-    }
-}
 
 /// One base station.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! The threads that make pictures: one renderer with its caches per thread, because a font face is bound
-//! to the thread that opened it.
+//! to the thread that opened it. They let every other thread go first: base stations and people wait for answers.
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+use gondola_drivers::priority;
 use gondola_protocol::Planes;
 use tokio::sync::oneshot;
 
@@ -67,6 +68,7 @@ impl Studio {
 }
 
 fn work(waiting: &Mutex<mpsc::Receiver<Job>>) {
+    priority::yield_to_others();
     let mut renderer = Renderer::new().expect("the fonts opened when the threads were started");
     loop {
         let job = waiting.lock().map(|waiting| waiting.recv());

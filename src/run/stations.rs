@@ -144,7 +144,7 @@ impl Entrance {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Result<(Transport, HeadOptions), StationError> {
-        let Way { tcp, listen, serial, baud, mqtt, ca_file, certificate_file, private_key_file } =
+        let Way { tcp, listen, serial, baud, mqtt, ca_file, certificate_file, private_key_file, .. } =
             config.transport.clone();
         let trusted = ca_file.map(trust).transpose()?;
         if let Some(address) = tcp {
@@ -156,7 +156,7 @@ impl Entrance {
         }
         if let Some(path) = serial {
             let baud = baud.unwrap_or(BAUD);
-            return Ok((Transport::Serial { path, baud }, head.at_baud(baud)));
+            return Ok((Transport::Serial { path, baud, reset: None }, head.at_baud(baud)));
         }
         if let Some(topic) = mqtt.and_then(|place| place.parse::<MqttTopic>().ok()) {
             return Ok((Transport::Mqtt(topic, trusted), head));
@@ -182,7 +182,8 @@ impl Entrance {
 fn radio(config: &StationConfig) -> Result<StationOptions, StationError> {
     let path = config.transport.serial.clone().ok_or(StationError::Transport)?;
     let head = config.radio_options().map_err(StationError::LabelType)?;
-    let transport = Transport::Serial { path, baud: BAUD_SLOW };
+    let reset = config.transport.reset.map(Into::into);
+    let transport = Transport::Serial { path, baud: BAUD_SLOW, reset };
     Ok(StationOptions { id: config.id.clone(), transport, head: head.into() })
 }
 

@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::encode::{self, Packed};
 use gondola_drivers::head::{Ahead, HeadEvent, Picture};
 use gondola_drivers::station::{StationHandle, StationOrder};
-use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::message::Lane;
 use gondola_protocol::{Digest, LabelId, Moment, Planes, StationId, StoreId, TransferNumber};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::head::{Ahead, Head, HeadEvent, HeadOptions, Picture};
 use gondola_protocol::auth::StationKey;
-use gondola_protocol::message::{Action, Lane};
+use gondola_protocol::message::Lane;
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Planes, SessionId, StationId, TransferNumber};
 use gondola_simulator::world::{Observation, World, WorldOptions};
 

@@ -11,7 +11,8 @@ use gondola::fleet::ahead::Switch;
 use gondola::fleet::health::Health;
 use gondola::fleet::label::CommandState;
 use gondola::simulate::harness::Event;
-use gondola_protocol::message::{Action, LightColour, Pattern, Status};
+use gondola_drivers::Action;
+use gondola_protocol::message::{LightColour, Pattern, Status};
 use gondola_protocol::{LabelId, Moment};
 use gondola_simulator::Fault;
 

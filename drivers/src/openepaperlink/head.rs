@@ -4,31 +4,24 @@
 //! radio is told where it says something else. A slot that ran out, a radio that forgot everything and an answer that
 //! was lost all look the same from here, and nothing is ever given up but for the label's own silence.
 
+mod outbox;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gondola_protocol::message::{Action, CheckIn, Encoding, Reason, Status, Welcome};
-use gondola_protocol::{LabelId, Millivolts, Moment, SessionId, StationId, TransferNumber};
+use gondola_protocol::message::{CheckIn, Encoding, Reason, Status};
+use gondola_protocol::{LabelId, Millivolts, Moment, TransferNumber};
 
-use super::known::{Item, Known, Ordered, PROOF_MAX};
+use super::known::{Known, PROOF_MAX};
 use super::label_type::{LabelTypes, Offered};
 use super::line::{BAUD_FAST, Description, Line, LineOptions, News};
-use super::order::{Light, Order};
-use super::payload::{self, Variant};
 use super::turns::Turns;
-use super::wire::{self, Report, Said, Version, wake};
-use crate::head::{Counters, HeadEvent, Outcome, Picture, Room, Telemetry};
+use super::wire::{self, Report, Said, Version};
+use crate::head::{Capacity, Counters, HeadEvent, Outcome, Picture, Room, Telemetry};
 use crate::session::DownReason;
-
-/// Pictures and orders that wait at once: four times the radio's slots, so that there is always one for a slot that
-/// becomes free.
-pub const OUTBOX_MAX: u16 = 1_000;
-
-/// Their raw bytes at once.
-pub const OUTBOX_BYTES_MAX: u32 = 32 * 1024 * 1024;
+use outbox::{OUTBOX_BYTES_MAX, OUTBOX_MAX};
 
 /// Labels that are remembered: more than a radio can serve, and a neighbour's within earshot.
 const KNOWN_MAX: usize = 4_096;
@@ -77,8 +70,6 @@ pub struct RadioCounters {
 /// The controller's side of one radio.
 #[derive(Debug)]
 pub struct RadioHead {
-    station: StationId,
-    session: SessionId,
     line: Line,
     label_types: LabelTypes,
     is_open: bool,
@@ -89,6 +80,10 @@ pub struct RadioHead {
     /// Raw bytes of each picture among them.
     bytes: BTreeMap<TransferNumber, usize>,
     bytes_waiting: usize,
+    /// Pictures that wait to be packed, the oldest first.
+    unpacked: VecDeque<Picture>,
+    /// The one that is being packed.
+    packing: Option<Picture>,
     turns: Turns,
     /// When each label is to be looked at again: at most one for each.
     wakes: BTreeSet<(Moment, LabelId)>,
@@ -110,12 +105,10 @@ pub struct RadioHead {
 }
 
 impl RadioHead {
-    /// A head for the radio of that name, without a connection.
+    /// A head for a radio, without a connection.
     #[must_use]
-    pub fn new(station: StationId, options: RadioOptions) -> Self {
+    pub fn new(options: RadioOptions) -> Self {
         Self {
-            station,
-            session: SessionId(0),
             line: Line::new(options.line),
             label_types: options.label_types,
             is_open: false,
@@ -124,6 +117,8 @@ impl RadioHead {
             numbers: BTreeMap::new(),
             bytes: BTreeMap::new(),
             bytes_waiting: 0,
+            unpacked: VecDeque::new(),
+            packing: None,
             turns: Turns::default(),
             wakes: BTreeSet::new(),
             wake_of: BTreeMap::new(),
@@ -139,9 +134,8 @@ impl RadioHead {
     }
 
     /// The line is there: the radio is asked who it is.
-    pub fn connected(&mut self, now: Moment, session: SessionId) {
+    pub fn connected(&mut self, now: Moment) {
         self.disconnected(now);
-        self.session = session;
         self.line.open(now);
     }
 
@@ -208,18 +202,6 @@ impl RadioHead {
         self.line.baud()
     }
 
-    /// What can be taken now: nothing while the radio is not ready.
-    #[must_use]
-    pub fn room(&self) -> Room {
-        if !self.is_open {
-            return Room::default();
-        }
-        Room {
-            transfers: usize::from(OUTBOX_MAX).saturating_sub(self.numbers.len()),
-            bytes: (OUTBOX_BYTES_MAX as usize).saturating_sub(self.bytes_waiting),
-        }
-    }
-
     /// What was counted.
     #[must_use]
     pub const fn counters(&self) -> Counters {
@@ -236,131 +218,6 @@ impl RadioHead {
     #[must_use]
     pub const fn radio_counters(&self) -> RadioCounters {
         self.radio
-    }
-
-    /// Accepts one picture, in place of any other for its label whose outcome was told.
-    ///
-    /// # Errors
-    /// The picture itself: the radio is not ready, or [`room`](Self::room) is too small.
-    pub fn submit(&mut self, now: Moment, picture: Picture) -> Result<(), Picture> {
-        let (room, raw) = (self.room(), picture.planes.bytes().len());
-        if room.transfers == 0 || room.bytes < raw || self.numbers.contains_key(&picture.number) {
-            return Err(picture);
-        }
-        let (number, label) = (picture.number, picture.label);
-        self.numbers.insert(number, label);
-        self.bytes.insert(number, raw);
-        self.bytes_waiting += raw;
-        if let Err(status) = self.accept(now, picture) {
-            self.settle(number, Outcome::Status(status));
-        }
-        self.look(now, label);
-        self.advance(now);
-        Ok(())
-    }
-
-    fn accept(&mut self, now: Moment, picture: Picture) -> Result<(), Status> {
-        let Picture { number, label, edition, planes, .. } = picture;
-        // Without a report nobody knows which type it is; the next one brings the picture back.
-        let known = self.known.get_mut(&label).ok_or(Status::Expired)?;
-        let report = known.report.ok_or(Status::Expired)?;
-        let label_type = self.label_types.get(report.label_type).ok_or(Status::Unsupported)?;
-        let mut variant = Variant::default();
-        let pack = |variant| payload::pack(&planes, label_type, report.firmware, variant).ok_or(Status::WrongPanel);
-        let mut payload = pack(variant)?;
-        if known.proven == Some(payload.version) {
-            // It is to show what it is known to show: it must be told that this is something else.
-            variant = variant.other();
-            payload = pack(variant)?;
-        }
-        let digest = planes.digest();
-        let before = known.item.replace(Item {
-            number: Some(number),
-            edition,
-            digest,
-            planes,
-            payload,
-            variant,
-            since: now,
-            fetched: false,
-            oddities: 0,
-            not_before: now,
-        });
-        if let Some(number) = before.and_then(|before| before.number) {
-            self.settle(number, Outcome::Lost);
-        }
-        Ok(())
-    }
-
-    /// Accepts one action for a group of labels, or none of it when there is no room for all. Labels can blink; every
-    /// other action is [`Status::Unsupported`].
-    ///
-    /// # Errors
-    /// The labels themselves.
-    pub fn command(
-        &mut self,
-        now: Moment,
-        action: Action,
-        labels: Vec<(TransferNumber, LabelId)>,
-    ) -> Result<(), Vec<(TransferNumber, LabelId)>> {
-        if self.room().transfers < labels.len() {
-            return Err(labels);
-        }
-        let order = match action {
-            Action::Flash { colour, pattern, seconds } => Some(Order::Flash(Light::new(colour, pattern, seconds))),
-            _ => None,
-        };
-        for (number, label) in labels {
-            self.numbers.insert(number, label);
-            let has_light = self.known.get(&label).is_some_and(|known| self.has_light(known));
-            match order.filter(|_| has_light) {
-                Some(order) => self.put_order(now, number, label, order),
-                None => self.settle(number, Outcome::Status(Status::Unsupported)),
-            }
-        }
-        self.advance(now);
-        Ok(())
-    }
-
-    fn has_light(&self, known: &Known) -> bool {
-        let Some(report) = &known.report else { return false };
-        report.capabilities & 1 != 0 || self.label_types.get(report.label_type).is_some_and(|known| known.has_light)
-    }
-
-    /// Accepts one order for one label: its outcome is [`Status::Delivered`] once the label has acknowledged it.
-    ///
-    /// # Errors
-    /// The order itself: the radio is not ready, or there is no room.
-    pub fn order(&mut self, now: Moment, number: TransferNumber, label: LabelId, order: Order) -> Result<(), Order> {
-        if self.room().transfers == 0 || !self.known.contains_key(&label) {
-            return Err(order);
-        }
-        self.numbers.insert(number, label);
-        self.put_order(now, number, label, order);
-        self.advance(now);
-        Ok(())
-    }
-
-    fn put_order(&mut self, now: Moment, number: TransferNumber, label: LabelId, order: Order) {
-        let known = self.known.entry(label).or_insert_with(|| Known::new(now));
-        let before = known.order.replace(Ordered { number, order, since: now });
-        if let Some(before) = before {
-            self.settle(before.number, Outcome::Status(Status::Cancelled));
-        }
-        self.look(now, label);
-    }
-
-    /// Withdraws a picture or an order. One that the label is fetching may be on its glass all the same: it is
-    /// [`Outcome::Lost`].
-    pub fn cancel(&mut self, now: Moment, number: TransferNumber) {
-        let Some(label) = self.numbers.get(&number).copied() else { return };
-        let Some(known) = self.known.get_mut(&label) else { return };
-        known.order.take_if(|order| order.number == number);
-        let item = known.item.take_if(|item| item.number == Some(number));
-        let is_under_way = item.is_some_and(|item| item.fetched || known.visit.is_some());
-        self.settle(number, if is_under_way { Outcome::Lost } else { Outcome::Status(Status::Cancelled) });
-        self.look(now, label);
-        self.advance(now);
     }
 
     fn take_news(&mut self, now: Moment, news: Vec<News>) {
@@ -382,18 +239,15 @@ impl RadioHead {
         if !self.is_open {
             self.is_open = true;
             self.counters.sessions += 1;
-            let welcome = Welcome {
-                session: self.session,
-                version: 1,
-                station: self.station.clone(),
-                epoch: u32::try_from(self.radio.restarts).unwrap_or(u32::MAX),
+            let capacity = Capacity {
+                transfers: OUTBOX_MAX,
+                bytes: OUTBOX_BYTES_MAX,
+                // Its labels have no clock.
+                stages: false,
+                // The head packs pictures itself, for each label's type.
                 encodings: Encoding::Raw.bit(),
-                window: 1,
-                payload_max: 1_024,
-                transfers_max: OUTBOX_MAX,
-                bytes_max: OUTBOX_BYTES_MAX,
             };
-            self.events.push_back(HeadEvent::Up(welcome));
+            self.events.push_back(HeadEvent::Up { capacity, epoch: None });
         }
         let waiting: Vec<LabelId> =
             self.known.iter().filter(|(_, known)| !known.is_idle()).map(|(label, _)| *label).collect();
@@ -427,7 +281,7 @@ impl RadioHead {
         if report.is_short() {
             self.events.push_back(HeadEvent::Present(label));
         } else {
-            if matches!(report.wake, wake::FIRST_BOOT | wake::WATCHDOG) {
+            if report.wake.has_started() {
                 (known.holds, known.proven) = (None, None);
             }
             known.report = Some(report);
@@ -530,7 +384,7 @@ impl RadioHead {
         if let Some(number) = item.number {
             self.settle(number, Outcome::Taken { proof_by: now + PROOF_MAX });
         }
-        let panel = item.planes.panel();
+        let panel = item.panel;
         let Telemetry { battery_mv, rssi_dbm, temperature_c, firmware, .. } = telemetry(&report, panel);
         self.events.push_back(HeadEvent::CheckIn(CheckIn {
             label,
@@ -550,26 +404,16 @@ impl RadioHead {
     fn doubted(&mut self, label: LabelId) {
         self.radio.confirmations_doubted += 1;
         let Some(known) = self.known.get_mut(&label) else { return };
-        let (Some(item), Some(report)) = (&mut known.item, known.report) else { return };
+        let Some(item) = &mut known.item else { return };
         item.oddities += 1;
         item.variant = item.variant.other();
-        let label_type = self.label_types.get(report.label_type).filter(|_| item.oddities <= ODDITIES_MAX);
-        let other = label_type.and_then(|kind| payload::pack(&item.planes, kind, report.firmware, item.variant));
-        match other {
+        match item.forms.payload(item.variant).filter(|_| item.oddities <= ODDITIES_MAX) {
             Some(payload) => item.payload = payload,
             None => {
                 let number = item.number;
                 known.item = None;
                 number.into_iter().for_each(|number| self.settle(number, Outcome::Status(Status::Undecodable)));
             }
-        }
-    }
-
-    /// Ends what has a number.
-    fn settle(&mut self, number: TransferNumber, outcome: Outcome) {
-        if self.numbers.remove(&number).is_some() {
-            self.bytes_waiting -= self.bytes.remove(&number).unwrap_or(0);
-            self.events.push_back(HeadEvent::Outcome { number, outcome });
         }
     }
 
@@ -584,6 +428,7 @@ impl RadioHead {
         }
         self.with_slot.clear();
         self.without_slot.clear();
+        self.unpacked.clear();
         let numbers: Vec<TransferNumber> = self.numbers.keys().copied().collect();
         numbers.into_iter().for_each(|number| self.settle(number, Outcome::Lost));
         self.told = Room::default();
@@ -596,11 +441,7 @@ fn telemetry(report: &Report, panel: gondola_protocol::Panel) -> Telemetry {
     Telemetry {
         label: report.label,
         panel,
-        reason: match report.wake {
-            wake::FIRST_BOOT | wake::WATCHDOG => Reason::Boot,
-            wake::BUTTON_1 | wake::BUTTON_2 => Reason::Button,
-            _ => Reason::Regular,
-        },
+        wake: report.wake,
         battery_mv: Millivolts(report.battery_mv),
         rssi_dbm: report.rssi_dbm,
         lqi: Some(report.lqi),

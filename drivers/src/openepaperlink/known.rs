@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gondola_protocol::{Digest, Edition, Moment, Planes, TransferNumber};
+use gondola_protocol::{Digest, Edition, Moment, Panel, TransferNumber};
 
 use super::order::Order;
-use super::payload::{Payload, Variant};
+use super::payload::{Forms, Payload, Variant};
 use super::wire::{DataKind, NextCheckIn, Offer, Report, Slot, Version};
 
 /// How often a label comes that was not told when: its shortest sleep, and some.
@@ -36,9 +36,11 @@ pub(super) struct Item {
     pub(super) number: Option<TransferNumber>,
     pub(super) edition: Edition,
     pub(super) digest: Digest,
-    pub(super) planes: Planes,
-    pub(super) payload: Payload,
+    pub(super) panel: Panel,
+    pub(super) forms: Forms,
     pub(super) variant: Variant,
+    /// The forms' payload of that variant.
+    pub(super) payload: Payload,
     /// Since when it has waited for the label, or for its proof.
     pub(super) since: Moment,
     /// Whether the label has asked for its last block since it was last offered.

@@ -12,6 +12,7 @@
 //! | [`reader`], [`wire`] | what is said on the line |
 //! | [`label_type`] | the types of labels, as data |
 //! | [`payload`], [`group5`] | pictures as labels fetch them |
+//! | [`packing`] | the work of making them so, done by whoever owns the head |
 //! | [`order`] | what labels are told beside |
 //!
 //! # What is proven
@@ -27,6 +28,7 @@ mod known;
 pub mod label_type;
 pub mod line;
 pub mod order;
+pub mod packing;
 pub mod payload;
 pub mod reader;
 #[cfg(test)]

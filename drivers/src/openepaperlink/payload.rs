@@ -64,15 +64,50 @@ impl Payload {
 /// None when the picture is for another panel, or larger than a label can ask for.
 #[must_use]
 pub fn pack(planes: &Planes, label_type: &LabelType, firmware: u16, variant: Variant) -> Option<Payload> {
-    if planes.panel() != label_type.panel {
-        return None;
+    Forms::pack(planes, label_type, firmware)?.payload(variant)
+}
+
+/// A picture in the forms that its label can take: packing takes milliseconds, to make a variant's payload of it hardly
+/// anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forms {
+    /// None where the packed form is smaller whatever the variant.
+    raw: Option<Native>,
+    /// A file without what tells variants apart.
+    packed: Option<(DataKind, Vec<u8>)>,
+}
+
+/// The most that [`marked`] adds.
+const MARKS_MAX: usize = 2;
+
+impl Forms {
+    /// Packs a picture in every form that a label of this type and firmware takes; none when it is for another panel.
+    #[must_use]
+    pub fn pack(planes: &Planes, label_type: &LabelType, firmware: u16) -> Option<Self> {
+        if planes.panel() != label_type.panel {
+            return None;
+        }
+        let native = native(planes, label_type.rotation);
+        let packed = if label_type.has_zlib(firmware) {
+            Some((DataKind::Zlib, zlib(&native)))
+        } else if label_type.has_group5(firmware) {
+            group5_file(&native).map(|file| (DataKind::Group5, file))
+        } else {
+            None
+        };
+        let is_smaller = packed.as_ref().is_some_and(|(_, file)| file.len() + MARKS_MAX < native.planes.len());
+        Some(Self { raw: (!is_smaller).then_some(native), packed })
     }
-    let native = native(planes, label_type.rotation);
-    let zlib = label_type.has_zlib(firmware).then(|| zlib(&native, variant));
-    let group5 = label_type.has_group5(firmware).then(|| group5_file(&native, variant)).flatten();
-    let forms = [raw(&native, variant), zlib, group5];
-    let smallest = forms.into_iter().flatten().min_by_key(|payload| payload.bytes.len())?;
-    (smallest.bytes.len() < PAYLOAD_MAX).then_some(smallest)
+
+    /// The smallest payload of a variant; between two of one size the raw one. None when it is larger than a label can ask
+    /// for.
+    #[must_use]
+    pub fn payload(&self, variant: Variant) -> Option<Payload> {
+        let raw = self.raw.as_ref().and_then(|native| raw(native, variant));
+        let packed = self.packed.as_ref().map(|(kind, file)| (*kind, marked(file.clone(), variant)));
+        let (kind, bytes) = raw.into_iter().chain(packed).min_by_key(|(_, bytes)| bytes.len())?;
+        (bytes.len() < PAYLOAD_MAX).then(|| Payload::new(kind, bytes))
+    }
 }
 
 /// Planes in the order of the panel's own memory: rows of whole bytes. The second plane is missing if it is empty.
@@ -142,19 +177,19 @@ impl Native {
 
 /// The planes as they are. Another variant is one with an empty second plane; a picture with colour has none, and a panel
 /// without colour neither.
-fn raw(native: &Native, Variant(variant): Variant) -> Option<Payload> {
+fn raw(native: &Native, Variant(variant): Variant) -> Option<(DataKind, Vec<u8>)> {
     let mut bytes = native.planes.clone();
     let is_padded = native.count < native.count_max && variant % 2 == 1;
     if is_padded {
         bytes.resize(bytes.len() * 2, 0);
     }
     let kind = if native.count == 1 && !is_padded { DataKind::Raw1 } else { DataKind::Raw2 };
-    (!is_trap(&bytes)).then(|| Payload::new(kind, bytes))
+    (!is_trap(&bytes)).then_some((kind, bytes))
 }
 
 /// A size, and a zlib stream of header and planes with a window of 4 KiB. Labels read no further than the stream's end,
 /// so that what follows tells variants apart and leads out of [traps](is_trap).
-fn zlib(native: &Native, variant: Variant) -> Payload {
+fn zlib(native: &Native) -> Vec<u8> {
     let plain = [&native.header()[..], &native.planes].concat();
     let size = u32::try_from(plain.len()).expect("two planes of the largest panel are below 4 GiB");
     let mut bytes = Vec::with_capacity(plain.len() + plain.len() / 8 + 128);
@@ -162,14 +197,14 @@ fn zlib(native: &Native, variant: Variant) -> Payload {
     let mut compress = Compress::new_with_window_bits(Compression::best(), true, WINDOW_BITS);
     let status = compress.compress_vec(&plain, &mut bytes, FlushCompress::Finish);
     assert!(matches!(status, Ok(Status::StreamEnd)), "zlib packs {size} bytes within its bound");
-    Payload::new(DataKind::Zlib, marked(bytes, variant))
+    bytes
 }
 
 /// Header and planes, one below the other, as Group 5; none where it cannot be.
-fn group5_file(native: &Native, variant: Variant) -> Option<Payload> {
+fn group5_file(native: &Native) -> Option<Vec<u8>> {
     let mut bytes = native.header().to_vec();
     bytes.extend(group5::encode(&native.planes, usize::from(native.width))?);
-    Some(Payload::new(DataKind::Group5, marked(bytes, variant)))
+    Some(bytes)
 }
 
 /// Adds the byte that tells a variant from the first one, and one that leads out of a trap.

@@ -10,6 +10,8 @@ use super::label_type::{LabelType, LabelTypes, Rotation};
 use super::order::{Light, Order};
 use super::payload::{self, Payload, Variant};
 use super::reader::Reader;
+use crate::head::Wake;
+
 use super::wire::{
     Command, DataKind, Info, NextCheckIn, Offer, Reply, Report, Said, Slot, Version, block_reply, checksum,
 };
@@ -103,7 +105,7 @@ fn what_the_radio_says_is_pinned() {
         temperature_c: 21,
         battery_mv: 2_950,
         label_type: 0x33,
-        wake: 0xFC,
+        wake: Wake::Boot,
         capabilities: 3,
         firmware: 0x27,
         channel: 15,

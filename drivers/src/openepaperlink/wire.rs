@@ -6,6 +6,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use gondola_protocol::LabelId;
 
+use crate::head::Wake;
+
 /// Bytes of a block: what a label asks for at once.
 pub const BLOCK_BYTES: usize = 4_096;
 
@@ -247,8 +249,8 @@ pub struct Report {
     pub battery_mv: u16,
     /// Which type of label it is.
     pub label_type: u8,
-    /// Why it woke: see [`wake`].
-    pub wake: u8,
+    /// Why it woke.
+    pub wake: Wake,
     /// What it can do, a bit each.
     pub capabilities: u8,
     /// Its firmware.
@@ -265,7 +267,7 @@ impl Report {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let [_, _, _, _, _, _, _, _, _, _, lqi, rssi, temperature, mv0, mv1, kind, wake, can, fw0, fw1, channel, ..] =
+        let [_, _, _, _, _, _, _, _, _, _, lqi, rssi, temperature, mv0, mv1, kind, woke, can, fw0, fw1, channel, ..] =
             *bytes
         else {
             return None;
@@ -277,7 +279,7 @@ impl Report {
             temperature_c: temperature.cast_signed(),
             battery_mv: u16::from_le_bytes([mv0, mv1]),
             label_type: kind,
-            wake,
+            wake: wake(woke),
             capabilities: can,
             firmware: u16::from_le_bytes([fw0, fw1]),
             channel,
@@ -285,20 +287,21 @@ impl Report {
     }
 }
 
-/// Why a label woke.
-pub mod wake {
-    /// By its own clock.
-    pub const TIMED: u8 = 0x00;
-    /// A button.
-    pub const BUTTON_1: u8 = 0x04;
-    /// Another button.
-    pub const BUTTON_2: u8 = 0x05;
-    /// It was switched on.
-    pub const FIRST_BOOT: u8 = 0xFC;
-    /// It found a radio after it had lost its own.
-    pub const NETWORK_SCAN: u8 = 0xFD;
-    /// Its watchdog had bitten.
-    pub const WATCHDOG: u8 = 0xFE;
+/// What a report calls the reason why its label woke.
+const fn wake(code: u8) -> Wake {
+    match code {
+        0x00 => Wake::Regular,
+        0x02 => Wake::Pin,
+        0x03 => Wake::Nfc,
+        0x04 => Wake::Button(1),
+        0x05 => Wake::Button(2),
+        0x0F => Wake::Radio,
+        0xE0 => Wake::UpdateFailed,
+        0xFC => Wake::Boot,
+        0xFD => Wake::Found,
+        0xFE => Wake::Watchdog,
+        other => Wake::Other(other),
+    }
 }
 
 /// A line of the radio's description of itself.

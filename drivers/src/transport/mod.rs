@@ -14,7 +14,8 @@ pub mod tls;
 
 pub use incoming::{Incoming, Reception};
 pub use mqtt::MqttTopic;
-pub(crate) use serial::LineSpeed;
+pub use serial::ResetPin;
+pub(crate) use serial::{LineSpeed, Reset};
 pub use tls::{TlsClient, TlsServer};
 
 /// Bytes both ways.
@@ -40,6 +41,9 @@ pub enum Transport {
         path: String,
         /// Bits per second; 8 data bits, no parity, 1 stop bit.
         baud: u32,
+        /// The adapter's pin that resets what hangs on the line, if it is wired: after an attempt that led to no session
+        /// the next one begins with a reset.
+        reset: Option<ResetPin>,
     },
     /// It is a client of an MQTT broker, to which we connect through TLS or not.
     Mqtt(MqttTopic, Option<TlsClient>),
@@ -51,12 +55,12 @@ impl Transport {
     ///
     /// # Errors
     /// The system's, the broker's, or a time-out.
-    pub(crate) async fn connect(&mut self, tasks: &TaskTracker, speed: &LineSpeed) -> io::Result<Stream> {
+    pub(crate) async fn connect(&mut self, tasks: &TaskTracker, speed: &LineSpeed, reset: Reset) -> io::Result<Stream> {
         match self {
             Self::Tcp(address) => tcp::connect(address).await,
             Self::Tls(address, tls) => tcp::connect_tls(address, tls).await,
             Self::Incoming(incoming) => incoming.next().await,
-            Self::Serial { path, baud } => serial::open(path, *baud, speed),
+            Self::Serial { path, baud, reset: pin } => serial::open(path, *baud, speed, (*pin, reset)).await,
             Self::Mqtt(topic, tls) => topic.connect(tls.as_ref(), tasks).await,
         }
     }

@@ -5,14 +5,15 @@
 
 mod pictures;
 mod port;
+mod roaming;
 mod shop;
 mod stock;
 
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::head::Outcome;
-use gondola_drivers::openepaperlink::order::Order;
-use gondola_protocol::message::{Action, LightColour, Pattern, Status};
+use gondola_protocol::message::{LightColour, Pattern, Status};
 use gondola_protocol::{Moment, TransferNumber};
 use gondola_simulator::openepaperlink::{Model, RadioOptions, TagFault};
 
@@ -182,7 +183,9 @@ fn labels_do_what_they_are_told() {
     let flash = Action::Flash { colour: blue, pattern: Pattern::Fast, seconds: 30 };
     shop.head.command(shop.now, flash, vec![(TransferNumber(900), label(0))]).unwrap();
     shop.head.command(shop.now, Action::Refresh, vec![(TransferNumber(901), label(0))]).unwrap();
-    shop.head.order(shop.now, TransferNumber(902), label(1), Order::DeepSleep).unwrap();
+    shop.head.command(shop.now, Action::Reboot, vec![(TransferNumber(903), label(1))]).unwrap();
+    shop.run_for(2 * MINUTE);
+    shop.head.command(shop.now, Action::Sleep, vec![(TransferNumber(902), label(1))]).unwrap();
     shop.run_for(3 * MINUTE);
     let [first, second] = [0, 1].map(|number| shop.site.label(label(number)).unwrap());
     assert_eq!((first.flashes, first.sleeps_deep, second.sleeps_deep), (1, false, true));
@@ -190,6 +193,7 @@ fn labels_do_what_they_are_told() {
     assert_eq!(done(900), Some(Outcome::Status(Status::Delivered)));
     assert_eq!(done(901), Some(Outcome::Status(Status::Unsupported)));
     assert_eq!(done(902), Some(Outcome::Status(Status::Delivered)));
+    assert_eq!(done(903), Some(Outcome::Status(Status::Delivered)));
     let presses = shop.presses;
     shop.site.press(shop.now, label(1));
     shop.run_for(Duration::from_secs(1));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use gondola_drivers::head::{HeadEvent, Outcome, Picture};
 use gondola_drivers::openepaperlink::line::{BAUD_FAST, BAUD_SLOW, LineOptions};
 use gondola_drivers::openepaperlink::{LabelTypes, RadioOptions};
+use gondola_drivers::transport::ResetPin;
 use gondola_drivers::{StationHandle, StationOptions, StationOrder, Transport, spawn};
 use gondola_protocol::message::Lane;
 use gondola_protocol::{Edition, LabelId, Moment, Planes, StationId, TransferNumber};
@@ -53,8 +54,12 @@ impl Clock {
 }
 
 impl Stage {
-    #[expect(clippy::disallowed_methods, reason = "a test of the shell that is given a clock")]
     fn new(baud: u32) -> Self {
+        Self::with(baud, None)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test of the shell that is given a clock")]
+    fn with(baud: u32, reset: Option<ResetPin>) -> Self {
         let clock = Clock(Instant::now());
         let options = SiteOptions { seed: 1, loss: 0.0, radio: Default::default() };
         let site = Arc::new(Mutex::new(Site::new(clock.now(), options)));
@@ -64,7 +69,7 @@ impl Stage {
         let line = LineOptions { channel: 20, power: 10, baud };
         let options = StationOptions {
             id: "front".parse().unwrap(),
-            transport: Transport::Serial { path, baud: BAUD_SLOW },
+            transport: Transport::Serial { path, baud: BAUD_SLOW, reset },
             head: RadioOptions { line, label_types: LabelTypes::default() }.into(),
         };
         let handle = spawn(options, &tracker, shutdown.clone(), move || clock.now(), sender);
@@ -90,7 +95,7 @@ impl Stage {
     }
 
     async fn up(&mut self) {
-        while !matches!(self.event().await, HeadEvent::Up(_)) {}
+        while !matches!(self.event().await, HeadEvent::Up { .. }) {}
     }
 
     fn site<T>(&self, act: impl FnOnce(&mut Site, Moment) -> T) -> T {
@@ -198,6 +203,14 @@ async fn five_labels_settle_at_the_low_speed() {
 #[tokio::test]
 async fn five_labels_settle_at_the_high_speed() {
     check_settles(BAUD_FAST).await;
+}
+
+#[tokio::test]
+async fn an_adapter_that_cannot_reset_the_radio_says_so() {
+    let mut stage = Stage::with(BAUD_FAST, Some(ResetPin::Rts));
+    let HeadEvent::Down(reason) = stage.event().await else { panic!("it has no such pin") };
+    assert!(reason.to_string().contains("the adapter cannot move its DTR pin: "), "{reason}");
+    stage.stop().await;
 }
 
 #[tokio::test]

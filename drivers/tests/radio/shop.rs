@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gondola_drivers::head::{HeadEvent, Outcome, Picture};
+use gondola_drivers::head::{HeadEvent, Outcome, Picture, Wake};
 use gondola_drivers::openepaperlink::{RadioHead, RadioOptions as HeadOptions};
-use gondola_protocol::message::{Lane, Reason, Status};
-use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, SessionId, TransferNumber};
+use gondola_protocol::message::{Lane, Status};
+use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, TransferNumber};
 use gondola_simulator::openepaperlink::{Model, RadioOptions, Site, SiteOptions, TagFault, TagOptions};
 
 /// What the controller knows of a label.
@@ -38,7 +38,6 @@ pub(crate) struct Shop {
     pub(crate) presses: u32,
     pub(crate) slots_most: usize,
     plugged_in_at: Option<Moment>,
-    session: u32,
     steps_here: u32,
 }
 
@@ -70,7 +69,7 @@ impl Shop {
         let now = Moment::from_secs(1_000);
         let mut shop = Self {
             now,
-            head: RadioHead::new("front".parse().unwrap(), HeadOptions::default()),
+            head: RadioHead::new(HeadOptions::default()),
             site: Site::new(now, SiteOptions { seed, loss, radio }),
             known: BTreeMap::new(),
             transfers: BTreeMap::new(),
@@ -80,10 +79,9 @@ impl Shop {
             presses: 0,
             slots_most: 0,
             plugged_in_at: None,
-            session: 1,
             steps_here: 0,
         };
-        shop.head.connected(now, SessionId(1));
+        shop.head.connected(now);
         shop
     }
 
@@ -221,8 +219,7 @@ impl Shop {
         self.now = next.into_iter().flatten().min().unwrap_or(until).max(self.now).min(until);
         if self.plugged_in_at.is_some_and(|at| at <= self.now) {
             self.plugged_in_at = None;
-            self.session += 1;
-            self.head.connected(self.now, SessionId(self.session));
+            self.head.connected(self.now);
         }
         self.site.handle_timeout(self.now);
         if self.head.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -242,6 +239,9 @@ impl Shop {
             }
             if let Some(bytes) = &up {
                 self.head.handle_bytes(self.now, bytes);
+            }
+            while let Some(packing) = self.head.poll_packing() {
+                self.head.packed(self.now, packing.run());
             }
             let mut down = false;
             while let Some(bytes) = self.head.poll_transmit() {
@@ -274,9 +274,9 @@ impl Shop {
                     }
                 }
                 HeadEvent::Heard(said) => {
-                    self.presses += u32::from(said.reason == Reason::Button);
+                    self.presses += u32::from(matches!(said.wake, Wake::Button(_)));
                     assert_eq!(Some(said.panel), self.known.get(&said.label).map(|known| known.panel));
-                    if said.reason == Reason::Boot {
+                    if said.wake.has_started() {
                         let known = self.known.get_mut(&said.label).unwrap();
                         (known.proven, known.proof_by) = (None, None);
                     }

@@ -8,6 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`site`] | [`Site`]: one radio and its labels, pure, seeded, in virtual time |
+//! | [`hall`] | [`Hall`]: several radios, and labels that go from one to another |
 //! | `radio` | the serial end, the slots, what is answered on the air |
 //! | `tag` | a label: when it wakes, what it fetches, what it shows |
 //! | [`file`], `group5` | from what a label fetched to planes |
@@ -16,6 +17,7 @@
 
 pub mod file;
 mod group5;
+pub mod hall;
 pub mod model;
 mod radio;
 pub mod serve;
@@ -23,6 +25,7 @@ pub mod site;
 mod tag;
 
 pub use group5::{Group5Error, decode as decode_group5};
+pub use hall::Hall;
 pub use model::{Maker, Model};
 pub use radio::RadioOptions;
 pub use site::{Counters, Site, SiteOptions};

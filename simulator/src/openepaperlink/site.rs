@@ -86,6 +86,7 @@ pub struct Site {
     numbered: u64,
     next_round: Option<Moment>,
     counters: Counters,
+    is_on: bool,
 }
 
 impl Site {
@@ -102,6 +103,7 @@ impl Site {
             numbered: 0,
             next_round: None,
             counters: Counters::default(),
+            is_on: true,
         };
         site.radio.restart();
         site.at(now + Duration::from_secs(60), Event::Minute);
@@ -154,6 +156,42 @@ impl Site {
         self.events.retain(|_, event| !matches!(event, Event::Later(_)));
     }
 
+    /// The radio is switched off, and stays so.
+    pub fn switch_off(&mut self) {
+        self.restart_radio();
+        self.radio.take_output();
+        self.is_on = false;
+    }
+
+    /// The labels that have lost their radio.
+    pub(super) fn lost(&self) -> impl Iterator<Item = LabelId> + '_ {
+        self.tags.iter().filter(|(_, tag)| tag.channel.is_none()).map(|(label, _)| *label)
+    }
+
+    pub(super) const fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// A label has found another radio.
+    pub(super) fn let_go(&mut self, label: LabelId) -> Option<Tag> {
+        self.tags.remove(&label)
+    }
+
+    /// A label has found this radio, and sleeps before it says so.
+    pub(super) fn take_in(&mut self, now: Moment, mut tag: Tag) {
+        tag.generation += 1;
+        let (label, generation) = (tag.options.label, tag.generation);
+        self.tags.insert(label, tag);
+        self.at(now + LOST_SLEEP, Event::Wake(label, generation));
+    }
+
+    /// How well a label hears the radio from now on, 0 to 255; not at all at 0.
+    pub(super) fn set_quality(&mut self, label: LabelId, quality: u8) {
+        if let Some(tag) = self.tags.get_mut(&label) {
+            tag.quality = quality;
+        }
+    }
+
     /// A label cannot be heard until then.
     pub fn carry_away(&mut self, label: LabelId, until: Moment) {
         if let Some(tag) = self.tags.get_mut(&label) {
@@ -182,6 +220,9 @@ impl Site {
     /// Takes bytes from the line that were sent at a speed. At another one than the radio's they are noise.
     pub fn handle_bytes(&mut self, now: Moment, bytes: &[u8], baud: u32) {
         self.handle_timeout(now);
+        if !self.is_on {
+            return;
+        }
         if baud == self.radio.baud {
             self.radio.receive(now, bytes);
         } else {
@@ -303,10 +344,11 @@ impl Site {
         let (now, channel) = (self.now, self.radio.channel);
         let Some(tag) = self.tags.get_mut(&label) else { return };
         tag.generation += 1;
-        if tag.channel.is_none() && !tag.is_deaf(now) {
+        let is_deaf = tag.is_deaf(now) || !self.is_on;
+        if tag.channel.is_none() && !is_deaf {
             tag.joined(channel);
         }
-        if tag.is_deaf(now) || tag.channel != Some(channel) {
+        if is_deaf || tag.channel != Some(channel) {
             tag.unanswered();
             let has_lost = tag.channel.is_none();
             return match has_lost {

@@ -30,8 +30,12 @@ pub(super) const TRIES_MAX: u32 = 14;
 /// A label tells everything about itself this often; in between it only says that it is there.
 const LONG_REPORT_PERIOD: Duration = Duration::from_secs(300);
 
-/// Silent check-ins after which a label looks for a radio on all channels.
+/// Silent check-ins after which an M3 looks for a radio on all channels. An M2 does so when its average says that it is
+/// hardly answered at all.
 const SILENT_MAX: u32 = 12;
+
+/// How well a label hears a radio near by.
+pub(super) const QUALITY: u8 = 180;
 
 /// Pictures that an M3 keeps.
 const CACHE_MAX: usize = 3;
@@ -155,6 +159,8 @@ pub(super) struct Tag {
     pub(super) fetch: Option<Fetch>,
     pub(super) channel: Option<u8>,
     pub(super) away_until: Moment,
+    /// How well it hears its radio.
+    pub(super) quality: u8,
     /// Averages the tries of the last check-ins.
     tries: [u32; 8],
     silent: u32,
@@ -181,6 +187,7 @@ impl Tag {
             fetch: None,
             channel: None,
             away_until: Moment::ZERO,
+            quality: QUALITY,
             tries: [0; 8],
             silent: 0,
             told_long_at: None,
@@ -207,7 +214,7 @@ impl Tag {
     }
 
     pub(super) fn is_deaf(&self, now: Moment) -> bool {
-        self.sleeps_deep || now < self.away_until
+        self.sleeps_deep || now < self.away_until || self.quality == 0
     }
 
     /// Somebody presses its button.
@@ -218,8 +225,8 @@ impl Tag {
 
     /// Somebody changes its battery: it draws its own picture, and its memory is gone.
     pub(super) fn restart(&mut self) {
-        let Self { options, channel, generation, check_ins, refreshes, .. } = *self;
-        *self = Self { channel, generation, check_ins, refreshes: refreshes + 1, ..Self::new(options) };
+        let Self { options, channel, generation, check_ins, refreshes, quality, .. } = *self;
+        *self = Self { channel, quality, generation, check_ins, refreshes: refreshes + 1, ..Self::new(options) };
     }
 
     /// What it says when it checks in.
@@ -233,8 +240,9 @@ impl Tag {
             self.told_long_at = Some(now);
             let mv = 2_950_u16.to_le_bytes();
             let firmware = self.options.firmware.to_le_bytes();
-            report[1] = 180;
-            report[2] = (-61_i8).cast_unsigned();
+            report[1] = self.quality;
+            // In dBm; -61 for a label near by.
+            report[2] = (i8::try_from(self.quality / 3).unwrap_or(0) - 121).cast_unsigned();
             report[3] = temperature.cast_unsigned();
             report[4..6].copy_from_slice(&mv);
             report[6] = self.options.model.id;
@@ -259,7 +267,11 @@ impl Tag {
         self.silent += 1;
         self.tries.rotate_left(1);
         self.tries[7] = TRIES_MAX;
-        if self.silent >= SILENT_MAX {
+        let has_lost = match self.options.model.maker {
+            Maker::Zbs => self.tries.iter().all(|tries| *tries == TRIES_MAX),
+            Maker::Efr32 => self.silent >= SILENT_MAX,
+        };
+        if has_lost {
             self.channel = None;
             self.silent = 0;
         }

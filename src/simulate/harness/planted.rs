@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gondola_drivers::Action;
 use gondola_drivers::head::{HeadEvent, Outcome, Picture};
-use gondola_protocol::message::{Action, CheckIn, Lane, Reason, Status};
+use gondola_protocol::message::{CheckIn, Lane, Reason, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, Planes, StationId, TransferNumber};
 
 use super::Harness;

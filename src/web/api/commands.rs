@@ -1,12 +1,14 @@
-//! What labels are told to do: `flash`, `page`, `refresh`, `ping`, `identify`, `firmware`, for one label or a group.
+//! What labels are told to do: `flash`, `page`, `refresh`, `ping`, `identify`, `firmware`, `reboot`, `scan`,
+//! `sleep`, for one label or a group.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode};
+use gondola_drivers::Action;
 use gondola_protocol::LabelId;
-use gondola_protocol::message::{Action, LightColour, Pattern, SLOTS_MAX, Status};
+use gondola_protocol::message::{LightColour, Pattern, SLOTS_MAX, Status};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
@@ -73,6 +75,9 @@ const fn name(action: Action) -> &'static str {
         Action::Refresh => "refresh",
         Action::Firmware => "firmware",
         Action::Drop { .. } => "drop",
+        Action::Reboot => "reboot",
+        Action::Scan => "scan",
+        Action::Sleep => "sleep",
     }
 }
 
@@ -100,13 +105,16 @@ macro_rules! kinds {
     };
 }
 
-const KINDS: [Kind; 6] = kinds! {
+const KINDS: [Kind; 9] = kinds! {
     "flash", "Let labels blink", ["color", "seconds", "pattern"], flash;
     "page", "Let labels show a page that they keep", ["index"], page;
     "refresh", "Let labels drive their displays anew", [], |_| Ok(Action::Refresh);
     "ping", "Let labels check in", [], |_| Ok(Action::Ping);
     "identify", "Let labels show their addresses for half a minute", [], |_| Ok(Action::Identify);
     "firmware", "Let labels tell what their firmware calls itself", [], |_| Ok(Action::Firmware);
+    "reboot", "Let labels start anew", [], |_| Ok(Action::Reboot);
+    "scan", "Let labels look for the base station that they hear best", [], |_| Ok(Action::Scan);
+    "sleep", "Let labels sleep until somebody presses their button", [], |_| Ok(Action::Sleep);
 };
 
 /// The routes: each kind for one label and for a group.

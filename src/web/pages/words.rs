@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use gondola_protocol::message::{Action, Status};
+use gondola_drivers::Action;
+use gondola_protocol::message::Status;
 
 use crate::fleet::health::Health;
 use crate::fleet::label::{CommandState, Label};
@@ -125,6 +126,9 @@ pub(super) const fn command(action: Action, language: Language) -> &'static str 
         Action::Refresh => ("A refresh", "刷新屏幕"),
         Action::Firmware => ("Its firmware's name", "查询固件"),
         Action::Drop { .. } => ("Forgetting a picture", "丢弃画面"),
+        Action::Reboot => ("Starting anew", "重新启动"),
+        Action::Scan => ("Looking for a base station", "搜索基站"),
+        Action::Sleep => ("Sleeping until its button is pressed", "休眠（按键唤醒）"),
     };
     language.say(english, chinese)
 }

@@ -147,7 +147,7 @@ impl TestShop {
             transfers_max: 64,
             bytes_max: 1 << 20,
         };
-        self.tell(HeadEvent::Up(welcome)).await;
+        self.tell(HeadEvent::Up { capacity: (&welcome).into(), epoch: Some(1) }).await;
     }
 
     /// A label checks in.

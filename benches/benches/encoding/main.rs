@@ -2,8 +2,14 @@
 //!
 //! Labels of all panels, drawn by the renderer that ships, with product names that the compact coder was not
 //! trained on. Whatever is packed is unpacked again, by the simulator's decoder, and compared.
+//!
+//! What labels of OpenEPaperLink fetch is held, image by image, against references: zlib at level 9 with the same window,
+//! by the library that we use and by the C library as Python carries it; and Group 5 as `reference` writes it. No file of
+//! these labels may end with a block of 4,096 bytes, so that a reference that does is a byte longer, too.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's report")]
+
+mod reference;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -19,11 +25,15 @@ use gondola_drivers::encode::deflate::deflate;
 use gondola_drivers::openepaperlink::LabelType;
 use gondola_drivers::openepaperlink::label_type::{Offered, Packing, Rotation};
 use gondola_drivers::openepaperlink::payload::{self, Variant};
+use gondola_drivers::openepaperlink::wire::BLOCK_BYTES;
 use gondola_protocol::Planes;
 use gondola_protocol::message::Encoding;
 use gondola_simulator::decode::decode;
 use gondola_simulator::openepaperlink::{Maker, Model, file};
 use serde_json::json;
+
+/// Bytes of the header before planes in a radio label's file.
+const HEADER_BYTES: usize = 6;
 
 /// Labels that are measured: 20 of each panel.
 const LABELS: usize = 480;
@@ -36,26 +46,55 @@ const LABELS_TO_LEARN: usize = 1_200;
 struct Figures {
     bytes: BTreeMap<&'static str, Vec<usize>>,
     encode_us: BTreeMap<&'static str, Vec<f64>>,
-    /// A radio label's ZLIB file against what [`zlib_4k`] makes of the same header and planes.
-    radio_zlib: Against,
+    /// Radio labels' ZLIB files.
+    zlib_files: Vec<File>,
+    /// Radio labels' Group 5 files against the reference's.
+    group5: Against,
+}
+
+/// A file of ours, and what it packs.
+struct File {
+    bytes: usize,
+    /// Header and planes.
+    plain: Vec<u8>,
 }
 
 /// Our bytes against a reference's.
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct Against {
     images: usize,
     ours: usize,
     reference: usize,
-    /// Images of which ours is larger.
+    /// Images of which ours is larger, and by how much the most.
     larger: usize,
+    larger_by: usize,
+    /// Images of which either ends with a whole block but for the byte that prevents it.
+    padded: usize,
 }
 
 impl Against {
+    /// Notes an image, whose reference is a file of that many bytes before it is kept from ending with a block.
     fn add(&mut self, ours: usize, reference: usize) {
+        let is_whole = |bytes: usize| bytes.is_multiple_of(BLOCK_BYTES);
+        self.padded += usize::from(is_whole(reference) || is_whole(ours - 1));
+        let reference = reference + usize::from(is_whole(reference));
         self.images += 1;
         self.ours += ours;
         self.reference += reference;
         self.larger += usize::from(ours > reference);
+        self.larger_by = self.larger_by.max(ours.saturating_sub(reference));
+    }
+
+    fn report(self, name: &str) -> serde_json::Value {
+        let Self { images, ours, reference, larger, larger_by, padded } = self;
+        println!(
+            "{images} radio labels: {ours} bytes, {name} {reference}; larger: {larger}, by {larger_by} bytes at most; a \
+             byte keeps {padded} from ending with a block"
+        );
+        json!({
+            "images": images, "bytes": ours, "reference_bytes": reference, "larger": larger, "larger_by_max": larger_by,
+            "padded": padded,
+        })
     }
 }
 
@@ -116,9 +155,13 @@ impl Figures {
         let kind = pack().kind.code();
         let compare = |packed: &[u8]| assert_eq!(file::read(model, kind, packed).as_ref(), Ok(planes));
         self.measure(name, || pack().bytes, compare);
-        if matches!(packing, Packing::Zlib { .. }) {
-            // The size before the stream is the file's, whoever packs it.
-            self.radio_zlib.add(pack().bytes.len(), 4 + zlib_4k(&headed(planes)).len());
+        let (bytes, plain) = (pack().bytes.len(), headed(planes));
+        match packing {
+            Packing::Group5 { .. } => {
+                let rows = &plain[HEADER_BYTES..];
+                self.group5.add(bytes, HEADER_BYTES + reference::group5(rows, usize::from(panel.width())).len());
+            }
+            _ => self.zlib_files.push(File { bytes, plain }),
         }
     }
 }
@@ -139,17 +182,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name:>14} {bytes:>7} bytes {:>7} us", encode_us[name]);
     }
     let ratio = |size: f64| (size / as_float(bytes["zlib9"]) * 1000.0).round() / 1000.0;
-    let Against { images, ours, reference, larger } = figures.radio_zlib;
-    println!("ZLIB files of {images} radio labels: {ours} bytes, zlib -9 in 4 KiB {reference}; larger: {larger}");
+    let own = figures.zlib_files.iter().map(|file| zlib_4k(&file.plain).len()).collect();
+    let against_zlib = against(&figures.zlib_files, own).report("zlib -9 in 4 KiB");
+    let c = reference::c_zlib(figures.zlib_files.iter().map(|file| &file.plain[..]))?;
+    let against_c_zlib = against(&figures.zlib_files, c).report("the same by the C library");
+    let against_group5 = figures.group5.report("Group 5 by the reference");
     let (full, change) = unlimited(&labels)?;
     println!("without memory limits: {full:.0} bytes ({}), delta {change:.0} ({})", ratio(full), ratio(change));
     let report = json!({
         "median_bytes": bytes,
         "encode_us": encode_us,
-        "oepl_zlib_images": images,
-        "oepl_zlib_bytes": ours,
-        "oepl_zlib_reference_bytes": reference,
-        "oepl_zlib_larger": larger,
+        "oepl_zlib": against_zlib,
+        "oepl_c_zlib": against_c_zlib,
+        "oepl_group5": against_group5,
         "ratio_full": ratio(as_float(bytes["compact"])),
         "ratio_delta": ratio(as_float(bytes["delta_compact"])),
         "ratio_full_unlimited": ratio(full),
@@ -157,6 +202,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     println!("{report}");
     Ok(())
+}
+
+/// Our files against streams of so many bytes; the size before a stream is the file's, whoever packs it.
+fn against(files: &[File], streams: Vec<usize>) -> Against {
+    let mut against = Against::default();
+    files.iter().zip(streams).for_each(|(file, stream)| against.add(file.bytes, 4 + stream));
+    against
 }
 
 /// What the same model takes without its memory limits, the head of a delta included: a whole picture, and a change.
@@ -186,7 +238,7 @@ fn zlib_4k(bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
-/// What a radio label's ZLIB file packs: a header of six bytes, and the planes without an empty last one.
+/// What a radio label's file packs: a header, and the planes without an empty last one.
 fn headed(planes: &Planes) -> Vec<u8> {
     let panel = planes.panel();
     let is_empty = planes.bytes()[panel.plane_bytes()..].iter().all(|byte| *byte == 0);
