@@ -157,10 +157,10 @@ impl Controller {
 mod tests {
     use std::sync::Arc;
 
-    use gondola_drivers::head::HeadEvent;
+    use gondola_drivers::head::{Capacity, HeadEvent};
     use gondola_protocol::LabelId;
-    use gondola_protocol::message::{CheckIn, Reason, Welcome};
-    use gondola_protocol::{Digest, Edition, Millivolts, SessionId};
+    use gondola_protocol::message::{CheckIn, Reason};
+    use gondola_protocol::{Digest, Edition, Millivolts};
     use jiff::tz::TimeZone;
 
     use super::*;
@@ -250,18 +250,8 @@ mod tests {
         }
 
         fn up(&mut self) {
-            let welcome = Welcome {
-                session: SessionId(1),
-                version: 1,
-                station: "front".parse().unwrap(),
-                epoch: 1,
-                encodings: 3,
-                window: 8,
-                payload_max: 4_096,
-                transfers_max: 64,
-                bytes_max: 1 << 20,
-            };
-            self.handle(Input::Station("front".parse().unwrap(), HeadEvent::Up(welcome)));
+            let capacity = Capacity { transfers: 64, bytes: 1 << 20, stages: false, encodings: 3 };
+            self.handle(Input::Station("front".parse().unwrap(), HeadEvent::Up { capacity, epoch: Some(1) }));
         }
 
         fn check_in(&mut self, battery_mv: u16) {
