@@ -320,6 +320,7 @@ impl Controller {
         self.catalog.forget_deletions(now);
         self.record_confirmations();
         self.tell_journal_head(now);
+        // What a label wants is not known before the first round has come to it.
         if self.round.is_empty() {
             let wanted = self.fleet.labels().flat_map(Label::digests).collect();
             self.outputs.push_back(Output::KeepPictures(wanted));
@@ -338,10 +339,10 @@ impl Controller {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let wake = self.wakes.first().map(|(at, _)| *at);
         if self.is_at_it() {
             return Some(self.now);
         }
+        let wake = self.wakes.first().map(|(at, _)| *at);
         let own = [
             self.catalog.poll_timeout(),
             self.sources.poll_timeout(),
@@ -490,6 +491,7 @@ impl Controller {
             self.queue(now, label);
         }
         self.plan(now);
+        // Once nothing that happened is left to look at, so that others are told once of each.
         if self.dirty.is_empty() {
             self.tell_switches();
             self.tell(now);

@@ -50,7 +50,10 @@ impl Controller {
                 self.told.unconfirmed.extend(binding.skus.iter().cloned());
             }
         }
-        for _ in 0..if self.changed.is_empty() { TURN_MAX } else { 0 } {
+        if !self.changed.is_empty() {
+            return;
+        }
+        for _ in 0..TURN_MAX {
             let Some(sku) = self.told.unconfirmed.pop_first() else { break };
             self.tell_confirmation(now, &sku);
             self.tell_assortment(now, &sku);
