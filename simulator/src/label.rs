@@ -10,7 +10,7 @@ use gondola_protocol::{Colours, Digest, Edition, LabelId, Millivolts, Moment, Pa
 
 use crate::battery::Battery;
 use crate::counters::Counters;
-use crate::decode::decode;
+use crate::decode::DecodeMemory;
 use crate::dice::Dice;
 use crate::faults::{Fault, invert};
 use crate::link::Link;
@@ -126,6 +126,7 @@ pub(crate) struct Air<'a> {
     pub(crate) idle: Airtime,
     pub(crate) station: &'a mut Station,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) decoded: &'a mut DecodeMemory,
 }
 
 /// A label.
@@ -740,16 +741,14 @@ impl Label {
         }
         let bytes = std::mem::take(&mut partial.bytes);
         self.partial = None;
-        self.take(now, offer, &bytes, air);
+        self.take(now, offer, bytes, air);
     }
 
     /// All of a picture has arrived.
-    fn take(&mut self, now: Moment, offer: Offer, bytes: &[u8], air: &mut Air<'_>) {
-        let picture = decode(offer.encoding, bytes, &self.frame_buffer.planes).ok().map(|planes| Picture {
-            digest: planes.digest(),
-            planes,
-            edition: offer.edition,
-        });
+    fn take(&mut self, now: Moment, offer: Offer, bytes: Vec<u8>, air: &mut Air<'_>) {
+        let Picture { planes, digest, .. } = &self.frame_buffer;
+        let decoded = air.decoded.decode(offer.encoding, bytes, planes, *digest);
+        let picture = decoded.map(|(planes, digest)| Picture { planes, digest, edition: offer.edition });
         let Some(picture) = picture.filter(|picture| picture.digest == offer.digest) else {
             self.tell(now, offer, Status::Undecodable, air);
             return self.sleep(now);
