@@ -32,7 +32,7 @@ impl Features for Limited {
     const ADAPTIVE: usize = ADAPTIVE_WEIGHTS;
 
     fn decisions(planes: &Planes, held: Option<&Planes>, mut each: impl FnMut(bool, &[usize], Option<usize>)) {
-        decisions(planes, held, |decision| {
+        decisions(planes, held, |decision: &Decision| {
             let mut weights = [0; 8];
             for (at, index) in weights.iter_mut().zip(decision.weights()) {
                 *at = usize::from(*index);
@@ -74,7 +74,7 @@ impl Features for Unlimited {
     fn decisions(planes: &Planes, held: Option<&Planes>, mut each: impl FnMut(bool, &[usize], Option<usize>)) {
         let own = unpacked(planes);
         let known = held.map(unpacked);
-        decisions(planes, held, |decision| {
+        decisions(planes, held, |decision: &Decision| {
             let Subject::Pixel(plane, x, y) = decision.subject else {
                 return each(decision.bit, &[surprise(decision)], None);
             };
