@@ -15,6 +15,7 @@ use gondola_protocol::message::Credits;
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel, Planes, StationId};
 
 use crate::counters::Counters;
+use crate::decode::DecodeMemory;
 use crate::dice::Loss;
 use crate::faults::{Fault, FaultError};
 use crate::floor::{Floor, FloorPlan};
@@ -87,6 +88,7 @@ pub struct World {
     agenda: BinaryHeap<Reverse<(Moment, Actor)>>,
     observations: VecDeque<Observation>,
     counters: Counters,
+    decoded: DecodeMemory,
     events: u64,
 }
 
@@ -180,6 +182,7 @@ impl World {
             label_by_id,
             observations: VecDeque::new(),
             counters: Counters::default(),
+            decoded: DecodeMemory::default(),
             events: 0,
         }
     }
@@ -482,7 +485,8 @@ impl World {
         let Hung { label, station, .. } = &mut self.labels[index];
         let station_index = *station;
         let station = &mut self.stations[station_index];
-        let mut air = Air { radio: self.radio, idle: self.idle, station, counters: &mut self.counters };
+        let Self { radio, idle, counters, decoded, .. } = self;
+        let mut air = Air { radio: *radio, idle: *idle, station, counters, decoded };
         let observation = label.act(at, &mut air);
         self.agenda.push(Reverse((label.due(), Actor::Label(index))));
         self.observe(observation);

@@ -2,6 +2,7 @@
 //! production, around which this is a loop. View and render threads answer at once, and so does the journal, unless
 //! it is told to take its time.
 
+mod packing;
 mod planted;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,7 @@ use crate::render::{RenderError, Renderer};
 use crate::storage::view::{Tree, ViewChange};
 use crate::template::{RenderKey, Scene, Templates};
 
+use packing::Packing;
 use planted::Bug;
 pub use planted::Planted;
 
@@ -119,6 +121,7 @@ pub struct Harness {
     pictures: BTreeMap<Digest, Planes>,
     /// Pictures by what decides their pixels, so that products that look the same are drawn once.
     drawn: BTreeMap<RenderKey, Planes>,
+    packing: Packing,
     appended: u64,
     stored: u64,
     ticket: Ticket,
@@ -163,6 +166,7 @@ impl Harness {
             renderer: Renderer::new()?,
             pictures: BTreeMap::new(),
             drawn: BTreeMap::new(),
+            packing: Packing::default(),
             appended: 0,
             stored: 0,
             ticket: 0,
@@ -468,6 +472,8 @@ impl Harness {
         });
         let held = base.and_then(|base| self.pictures.get(&base).cloned());
         let picture = self.tamper(station, Picture { held, ..picture });
+        let capacity = self.controller.fleet().station(station).and_then(|station| station.capacity);
+        let picture = self.packing.pack(picture, capacity.map_or(0, |capacity| capacity.encodings));
         let accepted = self.head(station).is_some_and(|head| match ahead {
             None => head.submit(now, picture).is_ok(),
             Some(ahead) => head.stage(now, picture, ahead).is_ok(),

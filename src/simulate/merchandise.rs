@@ -39,6 +39,8 @@ pub struct Merchandise {
     /// The number of the last row on each feed: base and promotions.
     seqs: [u64; 2],
     drawn: BTreeMap<RenderKey, Planes>,
+    /// The last picture of each product on each panel, and what it shows: as long as that is so, it is the same.
+    pictures: BTreeMap<(usize, Panel), (LabelView, Option<Planes>)>,
 }
 
 impl Merchandise {
@@ -65,6 +67,7 @@ impl Merchandise {
             revision: 1,
             seqs: [0; 2],
             drawn: BTreeMap::new(),
+            pictures: BTreeMap::new(),
         })
     }
 
@@ -167,7 +170,18 @@ impl Merchandise {
     /// What a label with this product must show at `now`; none where no template can be filled with it.
     pub fn picture(&mut self, number: usize, panel: Panel, now: Moment) -> Option<Planes> {
         let view = LabelView { store: self.store.clone(), products: vec![self.truth.view(&sku(number), now)] };
-        let scene = self.templates.scene(self.templates.select(&view, panel), &view, panel).ok()?;
+        if let Some((last, planes)) = self.pictures.get(&(number, panel))
+            && *last == view
+        {
+            return planes.clone();
+        }
+        let planes = self.draw(&view, panel);
+        self.pictures.insert((number, panel), (view, planes.clone()));
+        planes
+    }
+
+    fn draw(&mut self, view: &LabelView, panel: Panel) -> Option<Planes> {
+        let scene = self.templates.scene(self.templates.select(view, panel), view, panel).ok()?;
         if self.drawn.len() >= DRAWN_MAX {
             self.drawn.clear();
         }

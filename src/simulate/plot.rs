@@ -4,7 +4,7 @@ mod over_time;
 
 use std::fmt::Write as _;
 
-pub use over_time::{Band, Curve, OverTime, Remark, over_time};
+pub use over_time::{Band, Curve, OverTime, Remark, over_time, thousands};
 
 /// Width and height of the picture, and of the margin that the axes' words have.
 const SIZE: (f64, f64) = (720.0, 360.0);

@@ -110,23 +110,50 @@ pub const BASE_BYTES: usize = 4;
 /// low byte first. Written by `train-compact` of the benchmarks; another model is another encoding.
 static MODEL: &[u8; WEIGHTS + 2 * (SUM_MAX + 1)] = include_bytes!("compact/model.bin");
 
+/// Every index that sixteen bits can name has a weight, so that nobody has to check: 0 behind the last one.
+static TRAINED: [i8; 1 << 16] = {
+    let mut all = [0; 1 << 16];
+    let mut at = 0;
+    while at < WEIGHTS {
+        all[at] = MODEL[at].cast_signed();
+        at += 1;
+    }
+    all
+};
+
 /// A trained weight.
-///
-/// # Panics
-/// Its index is not below [`WEIGHTS`].
 #[must_use]
 #[inline]
-pub fn weight(index: usize) -> i32 {
-    i32::from(MODEL[..WEIGHTS][index].cast_signed())
+pub fn weight(index: u16) -> i32 {
+    i32::from(TRAINED[usize::from(index)])
 }
 
-/// The probability of a 1, in 1/65,536, for a sum of weights in steps; 1 to 65,535.
+/// Sums are within this either way: five trained weights of a signed byte each, and one that adapts and is worth as much.
+const SUMS_END: u32 = 1_024;
+
+/// How many those are.
+const SUMS: usize = 2 * SUMS_END as usize;
+
+/// The probabilities of a 1 for the sums from −[`SUMS_END`] on.
+static PROBABILITIES: [u32; SUMS] = {
+    let mut all = [0; SUMS];
+    let mut at = 0;
+    while at < all.len() {
+        let steps = at.abs_diff(SUMS / 2);
+        let model = WEIGHTS + 2 * if steps < SUM_MAX { steps } else { SUM_MAX };
+        let rare = MODEL[model] as u32 | (MODEL[model + 1] as u32) << 8;
+        all[at] = if at > SUMS / 2 { 65_536 - rare } else { rare };
+        at += 1;
+    }
+    all
+};
+
+/// The probability of a 1, in 1/65,536, for a sum of weights in steps; 1 to 65,535. No decision's sum is below −1,024 or
+/// above 1,023.
 #[must_use]
 #[inline]
 pub fn probability(sum: i32) -> u32 {
-    let at = WEIGHTS + 2 * (sum.unsigned_abs() as usize).min(SUM_MAX);
-    let rare = u32::from(MODEL[at]) | u32::from(MODEL[at + 1]) << 8;
-    if sum > 0 { 65_536 - rare } else { rare }
+    PROBABILITIES[SUMS_END.wrapping_add_signed(sum) as usize % SUMS]
 }
 
 #[cfg(test)]
@@ -158,9 +185,13 @@ mod tests {
         for run in TABLES.iter().flat_map(|table| table.own).chain(ADAPTIVE) {
             assert!(run.from < run.to && (run.up > 0 || (run.up == 0 && run.to <= 0)), "{run:?}");
         }
-        for run in TABLES.iter().flat_map(|table| table.own.iter().chain(table.known)) {
-            // Both ends' windows: a row below to six above, two bytes to the left and one to the right.
-            assert!((-1..=6).contains(&run.up) && run.from >= -16 && run.to <= 9, "{run:?}");
+        // Both ends' windows: of the coded plane six rows, of a known one three; two bytes to the left and one to the right,
+        // and sixteen pixels from a run's first on, which a byte's eight share.
+        let known = TABLES.iter().flat_map(|table| table.known).map(|run| (run, -1..=1));
+        let own = TABLES.iter().flat_map(|table| table.own).chain(ADAPTIVE).map(|run| (run, 0..=5));
+        for (run, rows) in own.chain(known) {
+            let is_narrow = run.from >= -16 && run.to <= 9 && run.to - run.from <= 9;
+            assert!(rows.contains(&run.up) && is_narrow, "{run:?}");
         }
     }
 

@@ -18,18 +18,13 @@ pub struct Packed {
     pub data: Bytes,
 }
 
-type Pack = fn(&Planes) -> Bytes;
-
-/// The encodings that need nothing but the picture, in the order of their wire codes.
-const WHOLE: [(Encoding, Pack); 3] = [
-    (Encoding::Raw, |planes| planes.bytes().clone()),
-    (Encoding::Deflate, |planes| deflate::deflate(planes.bytes())),
-    (Encoding::Compact, compact::compact),
-];
-
 /// A delta of at most this share of the raw planes is not compared with other encodings: nothing saves much beside it,
 /// and a wave of price changes costs a fourth of the time.
 const DELTA_SHARE: usize = 32;
+
+/// A compact encoding of at most this share of the raw planes is not compared with deflate, which is then longer: of
+/// a drawn label by half at least, as the benchmark of encodings tells. What comes to more is a photo or noise.
+const COMPACT_SHARE: usize = 2;
 
 /// Packs `planes` in the smallest of the encodings whose bits `encodings` has (see [`Encoding::bit`]); between
 /// two of one size the lower code wins, so a tie goes to raw. `held` is what the label is proven to show: without
@@ -39,15 +34,24 @@ const DELTA_SHARE: usize = 32;
 #[must_use]
 pub fn pack(planes: &Planes, encodings: u8, held: Option<&Planes>) -> Option<Packed> {
     let is_allowed = |encoding: Encoding| encodings & encoding.bit() != 0;
+    let raw = planes.bytes().len();
     let held = held.filter(|_| is_allowed(Encoding::Delta));
     let delta = held.and_then(|held| compact::delta(planes, held));
     let delta = delta.map(|data| Packed { encoding: Encoding::Delta, data });
-    if delta.as_ref().is_some_and(|delta| delta.data.len() <= planes.bytes().len() / DELTA_SHARE) {
+    if delta.as_ref().is_some_and(|delta| delta.data.len() <= raw / DELTA_SHARE) {
         return delta;
     }
-    let whole = WHOLE.into_iter().filter(|(encoding, _)| is_allowed(*encoding));
-    let whole = whole.map(|(encoding, pack)| Packed { encoding, data: pack(planes) });
-    whole.chain(delta).min_by_key(|packed| packed.data.len())
+    let bytes_max = delta.as_ref().map_or(usize::MAX, |delta| delta.data.len());
+    let whole = is_allowed(Encoding::Compact).then(|| compact::compact_within(planes, bytes_max)).flatten();
+    let whole = whole.map(|data| Packed { encoding: Encoding::Compact, data });
+    let best = whole.or(delta);
+    if best.as_ref().is_some_and(|best| best.data.len() <= raw / COMPACT_SHARE) {
+        return best;
+    }
+    let pack_raw = || Packed { encoding: Encoding::Raw, data: planes.bytes().clone() };
+    let deflate = || Packed { encoding: Encoding::Deflate, data: deflate::deflate(planes.bytes()) };
+    let simple = [is_allowed(Encoding::Raw).then(pack_raw), is_allowed(Encoding::Deflate).then(deflate)];
+    simple.into_iter().flatten().chain(best).min_by_key(|packed| packed.data.len())
 }
 
 #[cfg(test)]

@@ -62,68 +62,178 @@ impl<'a> RangeDecoder<'a> {
         decoder
     }
 
-    #[inline]
+    #[cold]
     fn next_byte(&mut self) {
         let byte = self.packed.get(self.taken).copied().unwrap_or(0);
         self.code = self.code << 8 | u32::from(byte);
         self.taken += 1;
     }
 
-    #[inline]
+    #[inline(always)]
     fn decide(&mut self, ones: u32) -> bool {
+        let bit = self.split(ones);
+        self.refill();
+        bit
+    }
+
+    /// A decision, after which the range may be too small for another one.
+    #[inline(always)]
+    fn split(&mut self, ones: u32) -> bool {
         let upper = (self.range >> 16) * ones;
-        self.range -= upper;
-        let bit = self.code >= self.range;
+        let lower = self.range - upper;
+        let bit = self.code >= lower;
         if bit {
-            self.code -= self.range;
+            self.code -= lower;
             self.range = upper;
+        } else {
+            self.range = lower;
         }
+        bit
+    }
+
+    #[inline(always)]
+    fn refill(&mut self) {
         while self.range < 1 << 24 {
             self.range <<= 8;
             self.next_byte();
         }
-        bit
     }
 }
 
-/// Rows above the pixel that a prediction may see, those of the tables that reach farthest.
+/// White rows above a plane, as far as the tables reach, and one below it.
 const REACH: usize = 6;
+/// White bytes before each row and behind it.
+const BEFORE: usize = 2;
+const BEHIND: usize = 6;
 
-/// What is around a byte of a plane: in each row, two bytes before it, itself and five behind it. The first row is
-/// the one below, the next the byte's own, and so on upwards. Outside the panel all is white.
-struct Around([u64; REACH + 2]);
+/// A plane in a frame of white, so that nobody has to ask where it ends.
+struct Plane {
+    bytes: Vec<u8>,
+    /// Bytes from one row to the next.
+    pitch: usize,
+    row_bytes: usize,
+}
 
-impl Around {
-    fn new(plane: &[u8], row_bytes: usize, column: usize, y: usize) -> Self {
-        Self(std::array::from_fn(|up| {
-            let row = (y + 1).checked_sub(up).and_then(|y| plane.get(y * row_bytes..(y + 1) * row_bytes));
-            let Some(row) = row else { return 0 };
-            let within = column.checked_sub(2).and_then(|before| row.get(before..)?.first_chunk());
-            if let Some(within) = within {
-                return u64::from_be_bytes(*within);
-            }
-            let byte = |at: usize| at.checked_sub(2).and_then(|at| row.get(at)).copied().unwrap_or(0);
-            (column..column + 8).fold(0, |word, at| word << 8 | u64::from(byte(at)))
-        }))
+impl Plane {
+    fn white(panel: Panel) -> Self {
+        let (row_bytes, height) = (panel.row_bytes(), usize::from(panel.height()));
+        let pitch = BEFORE + row_bytes + BEHIND;
+        Self { bytes: vec![0; pitch * (REACH + height + 1)], pitch, row_bytes }
     }
 
-    /// Appends the pixels of `runs` around the pixel `x` of the byte to an index.
-    #[inline]
-    fn append(&self, index: usize, runs: &[Run], x: usize) -> usize {
-        runs.iter().fold(index, |index, run| {
-            let row = self.0[usize::from((run.up + 1).unsigned_abs())];
-            let first = (16 + x).wrapping_add_signed(isize::from(run.from));
-            let count = u32::from(run.to.abs_diff(run.from));
-            let pixels = row << first >> (u64::BITS - count);
-            index << count | usize::try_from(pixels).unwrap_or_default()
+    /// Planes from their bytes, one behind the other.
+    fn all(panel: Panel, bytes: &[u8]) -> Vec<Self> {
+        let framed = |bytes: &[u8]| {
+            let mut plane = Self::white(panel);
+            for (y, row) in bytes.chunks_exact(panel.row_bytes()).enumerate() {
+                let at = plane.at(0, y);
+                plane.bytes[at..at + row.len()].copy_from_slice(row);
+            }
+            plane
+        };
+        bytes.chunks_exact(panel.plane_bytes()).map(framed).collect()
+    }
+
+    fn at(&self, column: usize, y: usize) -> usize {
+        (REACH + y) * self.pitch + BEFORE + column
+    }
+
+    /// Its rows without the frame.
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let rows = self.bytes.chunks_exact(self.pitch).skip(REACH).map(|row| &row[BEFORE..BEFORE + self.row_bytes]);
+        rows.take(self.bytes.len() / self.pitch - REACH - 1)
+    }
+
+    /// What is around the byte at `at`: in each of so many rows, from its own or the next one upwards, two bytes before it,
+    /// itself and five behind it.
+    #[inline(always)]
+    fn around<const ROWS: usize>(&self, at: usize, lowest: usize) -> [u64; ROWS] {
+        let last = at + lowest * self.pitch - BEFORE;
+        std::array::from_fn(|up| {
+            let bytes = self.bytes.get(last - up * self.pitch..).and_then(|bytes| bytes.first_chunk());
+            bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
         })
     }
+}
 
-    /// Sets the pixel `x` of the byte.
-    fn set(&mut self, x: usize) {
-        self.0[1] |= 1 << (63 - 16 - x);
+/// Rows of its own plane that a byte's prediction sees, with its own.
+const OWN_ROWS: usize = 6;
+/// Rows of a plane that is known: with one below.
+const KNOWN_ROWS: usize = 3;
+
+/// For each of a byte's eight pixels the index of a weight, as far as it is known before the byte is.
+type Indices = [u16; 8];
+
+/// Appends the pixels of `runs` around each of the byte's pixels. So many of the rows are below the byte's.
+#[inline(always)]
+fn append(indices: Indices, runs: &[Run], around: &[u64], below: i8) -> Indices {
+    runs.iter().fold(indices, |mut indices, run| {
+        let row = around[usize::from((run.up + below).unsigned_abs())];
+        let first = (8 * BEFORE).wrapping_add_signed(isize::from(run.from));
+        let count = u32::from(run.to.abs_diff(run.from));
+        // The byte's first pixel has its run at the top of this, and each further one a pixel below.
+        let pixels = u16::try_from(row << first >> (u64::BITS - 16)).unwrap_or_default();
+        for (x, index) in indices.iter_mut().enumerate() {
+            *index = *index << count | pixels << x >> (16 - count);
+        }
+        indices
+    })
+}
+
+/// Where an index has the pixels before the one in question in its own row, of which those within the byte come one by one.
+#[derive(Clone, Copy)]
+struct Recent {
+    /// Pixels between them and the one in question.
+    back: u32,
+    mask: u16,
+    place: u32,
+}
+
+impl Recent {
+    /// Their run is the first of a table's own ones, and the only one in that row.
+    const fn of(own: &[Run], known: &[Run]) -> Self {
+        assert!(own[0].up == 0);
+        let count = own[0].to.abs_diff(own[0].from);
+        Self {
+            back: own[0].to.unsigned_abs() as u32,
+            mask: (1 << count) - 1,
+            place: bits(own) - count as u32 + bits(known),
+        }
+    }
+
+    const fn in_table(table: &Table) -> Self {
+        Self::of(table.own, table.known)
+    }
+
+    /// `index` with the pixels of the byte so far, the last of which is the lowest bit.
+    #[inline(always)]
+    fn complete(self, index: u16, pixels: u16) -> u16 {
+        index + ((pixels >> self.back & self.mask) << self.place)
     }
 }
+
+/// Pixels of runs.
+const fn bits(runs: &[Run]) -> u32 {
+    let (mut sum, mut at) = (0, 0);
+    while at < runs.len() {
+        sum += runs[at].to.abs_diff(runs[at].from) as u32;
+        at += 1;
+    }
+    sum
+}
+
+/// Tables of a pixel in the order in which it uses them.
+const TABLES: [Table; 5] = [SHAPES[0], SHAPES[1], SHAPES[2], CROSS, CHANGE];
+
+const RECENT: [Recent; 5] = [
+    Recent::in_table(&TABLES[0]),
+    Recent::in_table(&TABLES[1]),
+    Recent::in_table(&TABLES[2]),
+    Recent::in_table(&TABLES[3]),
+    Recent::in_table(&TABLES[4]),
+];
+
+const RECENT_ADAPTIVE: Recent = Recent::of(ADAPTIVE, &[]);
 
 /// What a byte holds: white, ink, or both.
 #[inline]
@@ -138,58 +248,75 @@ fn kind(byte: u8) -> usize {
 struct Decoder<'a> {
     range: RangeDecoder<'a>,
     panel: Panel,
-    /// Every plane of the picture that the delta changes.
-    held: Option<&'a [u8]>,
-    /// The planes so far; what is to come is white.
-    bytes: Vec<u8>,
+    /// The planes of the picture that the delta changes.
+    held: Option<Vec<Plane>>,
+    /// The planes so far.
+    planes: Vec<Plane>,
     adaptive: [i16; ADAPTIVE_WEIGHTS],
 }
 
 impl<'a> Decoder<'a> {
-    fn new(packed: &'a [u8], panel: Panel, held: Option<&'a [u8]>) -> Self {
-        let bytes = vec![0; panel.picture_bytes()];
-        Self { range: RangeDecoder::new(packed), panel, held, bytes, adaptive: [0; ADAPTIVE_WEIGHTS] }
+    fn new(packed: &'a [u8], panel: Panel, held: Option<&[u8]>) -> Self {
+        let (range, held) = (RangeDecoder::new(packed), held.map(|held| Plane::all(panel, held)));
+        Self { range, panel, held, planes: Vec::new(), adaptive: [0; ADAPTIVE_WEIGHTS] }
     }
 
     fn run(mut self) -> Result<Vec<u8>, CompactError> {
-        for plane in 0..self.panel.colours().plane_count() {
-            self.plane(plane);
+        let held = self.held.take();
+        for number in 0..self.panel.colours().plane_count() {
+            let known = (self.planes.first(), held.as_ref().map(|held| &held[number]));
+            let mut plane = Plane::white(self.panel);
+            let (range, adaptive) = (&mut self.range, &mut self.adaptive);
+            let mut reader = Reader { number, range, adaptive, black: known.0, held: known.1 };
+            reader.read(self.panel, &mut plane);
+            self.planes.push(plane);
         }
         match self.range.packed.len().saturating_sub(self.range.taken) {
-            0 => Ok(self.bytes),
+            0 => Ok(self.planes.iter().flat_map(Plane::rows).collect::<Vec<_>>().concat()),
             trailing => Err(CompactError::Trailing(trailing)),
         }
     }
+}
 
-    fn plane(&mut self, plane: usize) {
-        let (size, row_bytes) = (self.panel.plane_bytes(), self.panel.row_bytes());
+/// Reads one plane.
+struct Reader<'a, 'packed> {
+    number: usize,
+    range: &'a mut RangeDecoder<'packed>,
+    adaptive: &'a mut [i16; ADAPTIVE_WEIGHTS],
+    /// Plane 0, while plane 1 is read.
+    black: Option<&'a Plane>,
+    /// The same plane of the picture that the delta changes.
+    held: Option<&'a Plane>,
+}
+
+impl Reader<'_, '_> {
+    fn read(&mut self, panel: Panel, plane: &mut Plane) {
         // Which bytes of the row above, and so far of this one, were as expected, with one before and one behind them:
         // what lies outside always is.
-        let mut above = vec![true; row_bytes + 2];
+        let mut above = vec![true; panel.row_bytes() + 2];
         let mut met = above.clone();
-        for y in 0..usize::from(self.panel.height()) {
-            let row = plane * size + y * row_bytes;
-            for column in 0..row_bytes {
-                let at = row + column;
-                let expected = match self.held {
-                    Some(held) => held[at],
-                    None if y == 0 => 0,
-                    None => self.bytes[at - row_bytes],
-                };
-                let is_calm = met[column] && above[column] && above[column + 1] && above[column + 2];
+        for y in 0..usize::from(panel.height()) {
+            for column in 0..panel.row_bytes() {
+                let at = plane.at(column, y);
+                let over = at - plane.pitch;
+                let expected = self.held.map_or(plane.bytes[over], |held| held.bytes[at]);
+                let is_calm = met[column] & above[column] & above[column + 1] & above[column + 2];
                 if is_calm {
-                    let before = if column == 0 { 0 } else { self.bytes[at - 1] };
-                    let is_edge = y == 0 || column + 1 == row_bytes;
-                    let beyond = if is_edge { 0 } else { self.bytes[at - row_bytes + 1] };
                     let far_met = column == 0 || met[column - 1];
-                    if !self.is_surprise(plane, far_met, [expected, before, beyond]) {
-                        self.bytes[at] = expected;
+                    if !self.is_surprise(far_met, [expected, plane.bytes[at - 1], plane.bytes[over + 1]]) {
+                        plane.bytes[at] = expected;
                         met[column + 1] = true;
                         continue;
                     }
                 }
-                self.pixels(plane, column, y);
-                met[column + 1] = self.bytes[at] == expected;
+                let count = (usize::from(panel.width()) - 8 * column).min(8);
+                plane.bytes[at] = match (self.black.is_some(), self.held.is_some()) {
+                    (false, false) => self.pixels::<false, false>(plane, at, count),
+                    (false, true) => self.pixels::<false, true>(plane, at, count),
+                    (true, false) => self.pixels::<true, false>(plane, at, count),
+                    (true, true) => self.pixels::<true, true>(plane, at, count),
+                };
+                met[column + 1] = plane.bytes[at] == expected;
             }
             std::mem::swap(&mut above, &mut met);
         }
@@ -197,43 +324,61 @@ impl<'a> Decoder<'a> {
 
     /// Whether a byte is not what was expected, by that, the byte before it, and the one above and behind it.
     #[inline]
-    fn is_surprise(&mut self, plane: usize, far_met: bool, bytes: [u8; 3]) -> bool {
-        let situation = usize::from(self.held.is_some()) * 4 + plane * 2 + usize::from(far_met);
+    fn is_surprise(&mut self, far_met: bool, bytes: [u8; 3]) -> bool {
+        let situation = usize::from(self.held.is_some()) * 4 + self.number * 2 + usize::from(far_met);
         let index = bytes.into_iter().fold(situation, |index, byte| index * 4 + kind(byte));
-        self.range.decide(probability(weight(SURPRISE_START + index)))
+        self.range.decide(probability(weight(u16::try_from(SURPRISE_START + index).unwrap_or_default())))
     }
 
-    /// Reads the pixels of one byte.
-    fn pixels(&mut self, plane: usize, column: usize, y: usize) {
-        let (size, row_bytes) = (self.panel.plane_bytes(), self.panel.row_bytes());
-        let around = |bytes: &[u8]| Around::new(bytes, row_bytes, column, y);
-        let mut own = around(&self.bytes[plane * size..][..size]);
-        let black = (plane == 1).then(|| around(&self.bytes[..size]));
-        let held = self.held.map(|held| around(&held[plane * size..][..size]));
-        for x in 0..(usize::from(self.panel.width()) - 8 * column).min(8) {
-            let trained = |table: &Table, known: &Around| {
-                weight(table.start + known.append(own.append(0, table.own, x), table.known, x))
-            };
-            let mut sum: i32 = SHAPES.iter().map(|table| trained(table, &own)).sum();
-            sum += black.as_ref().map_or(0, |black| trained(&CROSS, black));
-            sum += held.as_ref().map_or(0, |held| trained(&CHANGE, held));
-            if self.pixel(sum, own.append(plane, ADAPTIVE, x)) {
-                own.set(x);
-                self.bytes[plane * size + y * row_bytes + column] |= 0x80 >> x;
-            }
-        }
-    }
-
-    /// Reads one pixel, whose trained weights have this sum, and moves the weight that adapts.
+    /// Reads the first `count` pixels of the byte at `at`, which is white so far.
     #[inline]
-    fn pixel(&mut self, trained: i32, adaptive: usize) -> bool {
-        let adaptive = &mut self.adaptive[adaptive];
+    fn pixels<const IS_SECOND: bool, const IS_DELTA: bool>(&mut self, plane: &Plane, at: usize, count: usize) -> u8 {
+        let own: [u64; OWN_ROWS] = plane.around(at, 0);
+        let known = |other: Option<&Plane>| other.map_or([0; KNOWN_ROWS], |other| other.around(at, 1));
+        let (black, held) = (known(self.black), known(self.held));
+        let known = [&[0; KNOWN_ROWS], &[0; KNOWN_ROWS], &[0; KNOWN_ROWS], &black, &held];
+        let is_used = [true, true, true, IS_SECOND, IS_DELTA];
+        let mut indices = [[0; 8]; TABLES.len()];
+        for number in (0..TABLES.len()).filter(|number| is_used[*number]) {
+            let table = &TABLES[number];
+            let found = append(append([0; 8], table.own, &own, 0), table.known, known[number], 1);
+            let start = u16::try_from(table.start).unwrap_or_default();
+            indices[number] = found.map(|index| index + start);
+        }
+        let adaptive = append([u16::from(IS_SECOND); 8], ADAPTIVE, &own, 0);
+        let mut pixels = 0;
+        for x in 0..count {
+            let index = |number: usize| RECENT[number].complete(indices[number][x], pixels);
+            let mut sum = weight(index(0)) + weight(index(1)) + weight(index(2));
+            if IS_SECOND {
+                sum += weight(index(3));
+            }
+            if IS_DELTA {
+                sum += weight(index(4));
+            }
+            pixels = self.pixel(pixels, sum, RECENT_ADAPTIVE.complete(adaptive[x], pixels));
+        }
+        u8::try_from(pixels << (8 - count)).unwrap_or_default()
+    }
+
+    /// Reads one pixel, whose trained weights have this sum, moves the weight that adapts, and appends the pixel to
+    /// others.
+    #[inline(always)]
+    fn pixel(&mut self, pixels: u16, trained: i32, adaptive: u16) -> u16 {
+        let adaptive = &mut self.adaptive[usize::from(adaptive) % ADAPTIVE_WEIGHTS];
         let rounded = (trained << ADAPTIVE_PLACES) + i32::from(*adaptive) + (1 << (ADAPTIVE_PLACES - 1));
         let ones = probability(rounded >> ADAPTIVE_PLACES);
-        let bit = self.range.decide(ones);
-        let error = if bit { 65_536 - ones } else { ones };
-        let step = i16::try_from(error >> ADAPTIVE_SHIFT).unwrap_or(i16::MAX);
-        *adaptive = if bit { adaptive.saturating_add(step) } else { adaptive.saturating_sub(step) };
-        bit
+        let step = |error: u32| i16::try_from(error >> ADAPTIVE_SHIFT).unwrap_or(i16::MAX);
+        // What follows from each bit stands in a branch of its own: a processor that guesses the bit goes on with the next
+        // pixel meanwhile.
+        let pixels = if self.range.split(ones) {
+            *adaptive = adaptive.saturating_add(step(65_536 - ones));
+            pixels << 1 | 1
+        } else {
+            *adaptive = adaptive.saturating_sub(step(ones));
+            pixels << 1
+        };
+        self.range.refill();
+        pixels
     }
 }

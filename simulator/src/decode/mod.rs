@@ -2,6 +2,7 @@
 
 mod compact;
 mod inflate;
+mod memory;
 
 use gondola_protocol::Planes;
 use gondola_protocol::message::Encoding;
@@ -9,6 +10,7 @@ use gondola_protocol::planes::PlanesError;
 
 pub use compact::CompactError;
 pub use inflate::{InflateError, WINDOW_BYTES, inflate, inflate_beginning};
+pub(crate) use memory::DecodeMemory;
 
 /// Bytes that are no picture of the label's panel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -21,6 +21,9 @@ const REMARKS_Y: [f64; 3] = [74.0, 89.0, 104.0];
 /// What a letter takes at most.
 const LETTER: f64 = 7.0;
 
+/// No text comes nearer to the picture's edge.
+const EDGE: f64 = 6.0;
+
 /// Steps between two ticks of the time, in seconds, and how many ticks there are at most.
 const TICKS: [u64; 16] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200];
 const TICKS_MAX: u64 = 8;
@@ -100,7 +103,7 @@ impl OverTime {
         for step in 0..=4 {
             let value = self.top * f64::from(step) / 4.0;
             let y = self.y(value);
-            let text = if is_percent { format!("{value} %") } else { format!("{value:.0}") };
+            let text = if is_percent { format!("{value} %") } else { thousands(value) };
             let _ = writeln!(
                 svg,
                 "<path d=\"M{LEFT} {y:.1}H{RIGHT}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" \
@@ -116,7 +119,7 @@ impl OverTime {
         for second in (first..=last).step_by(usize::try_from(step).unwrap_or(1)) {
             let x = self.x(Moment::from_secs(second));
             let text = clock(second, step, span);
-            let centre = x.min(SIZE.0 - LETTER * text.chars().count() as f64 / 2.0);
+            let centre = x.min(SIZE.0 - EDGE - LETTER * text.chars().count() as f64 / 2.0);
             let _ = writeln!(
                 svg,
                 "<path d=\"M{x:.1} {BOTTOM}v5\" stroke=\"#555\"/><text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\" \
@@ -217,6 +220,20 @@ pub fn over_time(picture: &OverTime) -> String {
     svg + "</svg>\n"
 }
 
+/// `30,000`: whole numbers as people write them.
+#[must_use]
+pub fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The time of the day in the shop, as exact as ticks are apart.
 fn clock(second: u64, step: u64, span: Duration) -> String {
     let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap_or(jiff::tz::TimeZone::UTC);
@@ -232,6 +249,12 @@ fn clock(second: u64, step: u64, span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_do() {
+        let numbers = [0.0, 999.0, 1_000.0, 22_500.0, 1_000_000.0];
+        assert_eq!(numbers.map(thousands), ["0", "999", "1,000", "22,500", "1,000,000"]);
+    }
 
     #[test]
     fn a_picture_has_its_curves_bands_and_remarks() {
@@ -254,7 +277,7 @@ mod tests {
         let svg = over_time(&picture);
         let document = roxmltree::Document::parse(&svg).unwrap();
         let texts: Vec<&str> = document.descendants().filter_map(|node| node.text()).map(str::trim).collect();
-        for text in ["a wave & more", "shown", "prices <up>", "out", "00:10", "20000"] {
+        for text in ["a wave & more", "shown", "prices <up>", "out", "00:10", "20,000"] {
             assert!(texts.contains(&text), "{text} in {texts:?}");
         }
         assert!(!texts.contains(&"later"));

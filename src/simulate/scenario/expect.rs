@@ -2,7 +2,7 @@
 
 use gondola_protocol::Moment;
 
-use super::super::plot::{Band, Curve, OverTime, Remark, over_time};
+use super::super::plot::{Band, Curve, OverTime, Remark, over_time, thousands};
 use super::play::Play;
 use super::record::Window;
 use super::{Curves, Expectation, Span, State, Verdict, What};
@@ -144,7 +144,7 @@ impl Play {
                 curves.push(self.accuracy("labels that are right: all".to_owned(), window));
                 for name in &config.groups {
                     let labels = self.group(Some(name));
-                    let text = format!("{name} ({})", labels.len());
+                    let text = format!("{name} ({})", thousands(labels.len() as f64));
                     curves.push(self.accuracy(text, Window { labels: &labels, ..window }));
                 }
             }
@@ -172,7 +172,7 @@ impl Play {
             several => format!("{several} base stations"),
         };
         over_time(&OverTime {
-            title: format!("{}: {labels} labels at {base_stations}", self.scenario.title),
+            title: format!("{}: {} labels at {base_stations}", self.scenario.title, thousands(labels as f64)),
             from: window.from,
             until: window.until,
             unit,

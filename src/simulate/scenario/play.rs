@@ -18,6 +18,7 @@ use crate::catalog::wire::Facet;
 use crate::confirmation::Confirmation;
 use crate::controller::message::Publication;
 use crate::fleet::health::{Health, Problem};
+use crate::fleet::label::Label;
 use crate::render::RenderError;
 
 /// What every true base station and the controller know in a shop with keys.
@@ -409,22 +410,16 @@ impl Play {
 
     /// What the controller knows of its labels.
     fn sample(&mut self) {
-        let all = self.group(None);
-        let count = |state| (state, self.in_state(&all, state));
+        let (now, fleet) = (self.now(), self.shop.harness.controller().fleet());
+        let count = |state| (state, fleet.labels().filter(|label| is_in(label, state, now)).count());
         let counts = [State::Offline, State::Stale, State::LowBattery, State::InSync].map(count);
-        self.record.samples.push((self.now(), counts.into_iter().collect()));
+        self.record.samples.push((now, counts.into_iter().collect()));
     }
 
     fn in_state(&self, labels: &BTreeSet<usize>, state: State) -> usize {
         let (now, fleet) = (self.now(), self.shop.harness.controller().fleet());
         let known = labels.iter().filter_map(|number| fleet.label(label(*number)));
-        let is_so = |label: &&crate::fleet::label::Label| match state {
-            State::Offline => Health::of(label, now) == Health::Offline,
-            State::Stale => Health::of(label, now) == Health::Stale,
-            State::InSync => Health::of(label, now) == Health::InSync,
-            State::LowBattery => Problem::of(label).any(|problem| problem == Problem::LowBattery),
-        };
-        known.filter(is_so).count()
+        known.filter(|label| is_in(label, state, now)).count()
     }
 
     fn look(&mut self, number: usize) {
@@ -433,6 +428,16 @@ impl Play {
             let share = self.in_state(&labels, state) as f64 / labels.len().max(1) as f64;
             self.looks.insert(number, share);
         }
+    }
+}
+
+/// Whether a label is known to be in a state.
+fn is_in(label: &Label, state: State, now: Moment) -> bool {
+    match state {
+        State::Offline => Health::of(label, now) == Health::Offline,
+        State::Stale => Health::of(label, now) == Health::Stale,
+        State::InSync => Health::of(label, now) == Health::InSync,
+        State::LowBattery => Problem::of(label).any(|problem| problem == Problem::LowBattery),
     }
 }
 

@@ -35,11 +35,22 @@ impl Decision {
     pub fn weights(&self) -> &[u16] {
         &self.weights[..self.len]
     }
+}
 
-    #[inline]
-    fn add(&mut self, index: usize) {
-        self.weights[self.len] = u16::try_from(index).expect("the tables have fewer than 65,536 weights");
-        self.len += 1;
+/// Who hears decisions, in their order.
+pub trait Listener {
+    /// Hears one.
+    fn hear(&mut self, decision: &Decision);
+
+    /// Whether it need hear no more; asked before each row.
+    fn has_enough(&self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(&Decision)> Listener for F {
+    fn hear(&mut self, decision: &Decision) {
+        self(decision);
     }
 }
 
@@ -56,8 +67,10 @@ struct Framed {
     stride: usize,
 }
 
-/// Eight bytes of a row and of those around it, from `LEFT` bytes before the byte of interest.
-type Words = [u64; ROWS_ABOVE + 2];
+/// Rows that tables see of the plane that is coded: the byte's own and those above it.
+const OWN_ROWS: usize = 6;
+/// Rows that they see of a plane that is known: the one below the byte, its own, and the one above.
+const KNOWN_ROWS: usize = 3;
 
 impl Framed {
     fn new(plane: &[u8], row_bytes: usize) -> Self {
@@ -77,35 +90,55 @@ impl Framed {
         (row + ROWS_ABOVE) * self.stride + LEFT + column
     }
 
-    /// The words from the row below to the row `ROWS_ABOVE` above.
-    #[inline]
-    fn words(&self, column: usize, row: usize) -> Words {
-        let below = self.at(column, row) - LEFT + self.stride;
-        std::array::from_fn(|up| {
-            let start = below - up * self.stride;
-            let bytes = self.bytes[start..].first_chunk().expect("the frame is wide enough");
-            u64::from_be_bytes(*bytes)
+    /// A row, from `LEFT` bytes before it to `RIGHT` bytes behind it.
+    fn row(&self, row: usize) -> &[u8] {
+        let start = self.at(0, row) - LEFT;
+        &self.bytes[start..start + self.stride]
+    }
+
+    /// The row above one, likewise.
+    fn row_above(&self, row: usize) -> &[u8] {
+        let start = self.at(0, row) - LEFT - self.stride;
+        &self.bytes[start..start + self.stride]
+    }
+
+    /// Eight bytes of each of so many rows, from the one `below` the byte's upwards, and from `LEFT` bytes before the byte
+    /// of interest.
+    #[inline(always)]
+    fn words<const ROWS: usize>(&self, column: usize, row: usize, below: usize) -> [u64; ROWS] {
+        let mut start = self.at(column, row + below) - LEFT;
+        std::array::from_fn(|_| {
+            let bytes = self.bytes.get(start..).and_then(|bytes| bytes.first_chunk());
+            start -= self.stride;
+            u64::from_be_bytes(*bytes.expect("the frame is wide enough"))
         })
     }
 }
 
-/// Appends the pixels of `runs` around the pixel `x` of the byte of interest to `index`.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a run has a few pixels")]
-fn append(mut index: usize, runs: &[Run], words: &Words, x: usize) -> usize {
+/// An index for each of a byte's eight pixels, side by side so that one instruction serves them all.
+type Lanes = [u16; 8];
+
+/// Appends the pixels of `runs` around each pixel of the byte of interest to its index. The words begin with the row
+/// `below` the byte's.
+#[inline(always)]
+fn append(mut lanes: Lanes, runs: &[Run], words: &[u64], below: i8) -> Lanes {
     for run in runs {
         let count = u32::from(run.to.abs_diff(run.from));
-        let word = words[usize::from((run.up + 1).unsigned_abs())];
-        let end = 8 * LEFT + x;
-        let pixels = word >> (64 - end.wrapping_add_signed(isize::from(run.to)));
-        index = index << count | (pixels & ((1 << count) - 1)) as usize;
+        let word = words[usize::from((run.up + below).unsigned_abs())];
+        // From the run's first pixel at the byte's first one on: a run has nine pixels at most, and a byte seven more.
+        let first = (8 * LEFT).wrapping_add_signed(isize::from(run.from));
+        let window = u16::try_from(word << first >> 48).unwrap_or_default();
+        for (x, lane) in lanes.iter_mut().enumerate() {
+            *lane = *lane << count | window << x >> (16 - count);
+        }
     }
-    index
+    lanes
 }
 
-#[inline]
-fn look_up(table: &Table, own: &Words, known: &Words, x: usize) -> usize {
-    table.start + append(append(0, table.own, own, x), table.known, known, x)
+#[inline(always)]
+fn look_up(table: &Table, own: &[u64; OWN_ROWS], known: &[u64; KNOWN_ROWS]) -> Lanes {
+    let start = u16::try_from(table.start).expect("the tables have fewer than 65,536 weights");
+    append(append([0; 8], table.own, own, 0), table.known, known, 1).map(|index| start + index)
 }
 
 /// White, ink or both: what a byte holds.
@@ -120,7 +153,13 @@ fn kind(byte: u8) -> usize {
 
 /// Gives every decision that packs `planes`, against the picture that the label holds if there is one; it must be
 /// for the same panel.
-pub fn decisions(planes: &Planes, held: Option<&Planes>, mut each: impl FnMut(&Decision)) {
+#[inline]
+pub fn decisions(planes: &Planes, held: Option<&Planes>, mut listener: impl Listener) {
+    tell(planes, held, &mut listener);
+}
+
+/// The same to somebody who goes on listening.
+pub(super) fn tell(planes: &Planes, held: Option<&Planes>, listener: &mut impl Listener) {
     let panel = planes.panel();
     let frame = |planes: &Planes| -> Vec<Framed> {
         let planes = planes.bytes().chunks_exact(panel.plane_bytes());
@@ -135,7 +174,11 @@ pub fn decisions(planes: &Planes, held: Option<&Planes>, mut each: impl FnMut(&D
             black: (plane > 0).then(|| &own[0]),
             held: held.as_ref().map(|held| &held[plane]),
         };
-        walk.rows(panel.height().into(), &mut each);
+        match (walk.black, walk.held) {
+            (None, None) => walk.rows::<3>(panel.height().into(), listener),
+            (None, Some(_)) | (Some(_), None) => walk.rows::<4>(panel.height().into(), listener),
+            (Some(_), Some(_)) => walk.rows::<5>(panel.height().into(), listener),
+        }
     }
 }
 
@@ -151,74 +194,72 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn rows(&self, height: usize, each: &mut impl FnMut(&Decision)) {
+    /// Its pixels have so many trained weights.
+    #[inline]
+    fn rows<const LEN: usize>(&self, height: usize, listener: &mut impl Listener) {
         let row_bytes = self.width.div_ceil(8);
         // Whether each byte of a row was as expected, with one before the first and one behind the last.
         let mut above = vec![true; row_bytes + 2];
         let mut met = above.clone();
         for row in 0..height {
+            if listener.has_enough() {
+                return;
+            }
+            let (own, over) = (self.own.row(row), self.own.row_above(row));
+            // The byte that is expected: the held one, or else the one above.
+            let expected = self.held.map_or(over, |held| held.row(row));
+            let (mut far_met, mut near_met) = (true, true);
             for column in 0..row_bytes {
-                let at = self.own.at(column, row);
-                let (byte, expected) = (self.own.bytes[at], self.expected(at));
-                let is_calm = met[column] && above[column..column + 3].iter().all(|met| *met);
-                met[column + 1] = byte == expected;
+                let at = LEFT + column;
+                let is_calm = near_met & above[column] & above[column + 1] & above[column + 2];
+                let is_met = own[at] == expected[at];
                 if is_calm {
-                    let far = column < 2 || met[column - 1];
-                    each(&self.surprise(column, row, expected, far, byte != expected));
+                    let bytes = [expected[at], own[at - 1], over[at + 1]];
+                    listener.hear(&self.surprise(column, row, bytes, far_met, !is_met));
                 }
-                if !is_calm || byte != expected {
-                    self.pixels(column, row, each);
+                if !(is_calm & is_met) {
+                    self.pixels::<LEN>(column, row, listener);
                 }
+                met[column + 1] = is_met;
+                (far_met, near_met) = (near_met, is_met);
             }
             std::mem::swap(&mut above, &mut met);
-            met[0] = true;
         }
     }
 
-    /// The byte that is expected: the held one, or else the one above.
-    #[inline]
-    fn expected(&self, at: usize) -> u8 {
-        match self.held {
-            Some(held) => held.bytes[at],
-            None => self.own.bytes[at - self.own.stride],
-        }
-    }
-
-    #[inline]
-    fn surprise(&self, column: usize, row: usize, expected: u8, far_met: bool, bit: bool) -> Decision {
-        let at = self.own.at(column, row);
-        let (before, beyond) = (self.own.bytes[at - 1], self.own.bytes[at + 1 - self.own.stride]);
+    /// `bytes` are the one that is expected, the one before, and the one above and behind.
+    #[inline(always)]
+    fn surprise(&self, column: usize, row: usize, bytes: [u8; 3], far_met: bool, bit: bool) -> Decision {
         let situation = usize::from(self.held.is_some()) << 2 | self.plane << 1 | usize::from(far_met);
-        let kinds = kind(expected) << 4 | kind(before) << 2 | kind(beyond);
+        let index = bytes.into_iter().fold(situation, |index, byte| index << 2 | kind(byte));
+        let index = u16::try_from(SURPRISE_START + index).expect("the tables have fewer than 65,536 weights");
         let subject = Subject::Surprise(self.plane, column, row);
-        let mut decision = Decision { subject, bit, weights: [0; WEIGHTS_MAX], len: 0, adaptive: None };
-        decision.add(SURPRISE_START + (situation << 6 | kinds));
-        decision
+        Decision { subject, bit, weights: [index, 0, 0, 0, 0], len: 1, adaptive: None }
     }
 
-    fn pixels(&self, column: usize, row: usize, each: &mut impl FnMut(&Decision)) {
-        let own = self.own.words(column, row);
-        let black = self.black.map(|black| black.words(column, row));
-        let held = self.held.map(|held| held.words(column, row));
+    #[inline(always)]
+    fn pixels<const LEN: usize>(&self, column: usize, row: usize, listener: &mut impl Listener) {
+        let own = self.own.words(column, row, 0);
+        let mut weights = [[0; 8]; WEIGHTS_MAX];
+        for (lanes, table) in weights.iter_mut().zip(&SHAPES) {
+            *lanes = look_up(table, &own, &[0; KNOWN_ROWS]);
+        }
+        let black = self.black.map(|black| look_up(&CROSS, &own, &black.words(column, row, 1)));
+        let held = self.held.map(|held| look_up(&CHANGE, &own, &held.words(column, row, 1)));
+        for (lanes, found) in weights[SHAPES.len()..].iter_mut().zip(black.into_iter().chain(held)) {
+            *lanes = found;
+        }
+        let plane = u16::try_from(self.plane).expect("there are two planes");
+        let adaptive = append([plane; 8], ADAPTIVE, &own, 0);
+        let inks = self.own.bytes[self.own.at(column, row)];
         for x in 0..(self.width - 8 * column).min(8) {
-            let adaptive = append(self.plane, ADAPTIVE, &own, x);
-            let mut decision = Decision {
+            listener.hear(&Decision {
                 subject: Subject::Pixel(self.plane, 8 * column + x, row),
-                bit: own[1] << (8 * LEFT + x) >> 63 == 1,
-                weights: [0; WEIGHTS_MAX],
-                len: 0,
-                adaptive: u16::try_from(adaptive).ok(),
-            };
-            for table in &SHAPES {
-                decision.add(look_up(table, &own, &own, x));
-            }
-            if let Some(black) = &black {
-                decision.add(look_up(&CROSS, &own, black, x));
-            }
-            if let Some(held) = &held {
-                decision.add(look_up(&CHANGE, &own, held, x));
-            }
-            each(&decision);
+                bit: inks << x >> 7 == 1,
+                weights: weights.map(|lanes| lanes[x]),
+                len: LEN,
+                adaptive: Some(adaptive[x]),
+            });
         }
     }
 }

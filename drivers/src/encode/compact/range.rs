@@ -21,8 +21,13 @@ impl RangeEncoder {
         Self { low: 0, range: u32::MAX, held: None, full: 0, bytes: Vec::new() }
     }
 
+    /// Whether it comes to more than so many bytes, whatever follows: zeros at the end would still be left off.
+    pub(super) fn is_longer_than(&self, bytes_max: usize) -> bool {
+        self.bytes.get(bytes_max..).is_some_and(|beyond| beyond.iter().any(|byte| *byte != 0))
+    }
+
     /// Packs one bit, which is 1 with a probability of `ones` in 65,536; 1 to 65,535.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, ones: u32, bit: bool) {
         let upper = (self.range >> 16) * ones;
         let lower = self.range - upper;
@@ -52,7 +57,8 @@ impl RangeEncoder {
         self.bytes
     }
 
-    /// Moves the top byte of the interval out.
+    /// Moves the top byte of the interval out. Few decisions come to a byte.
+    #[cold]
     fn shift(&mut self) {
         let [.., carry, top, _, _, _] = self.low.to_be_bytes();
         if top == 0xFF && carry == 0 {

@@ -12,6 +12,8 @@ use super::*;
 fn check(planes: &Planes, held: &Planes) -> (usize, usize) {
     let packed = compact(planes);
     assert_eq!(decode(Encoding::Compact, &packed, held).as_ref(), Ok(planes));
+    assert_eq!(compact_within(planes, packed.len()).as_ref(), Some(&packed));
+    assert_eq!(packed.len().checked_sub(1).and_then(|fewer| compact_within(planes, fewer)), None);
     let change = delta(planes, held).unwrap();
     assert_eq!(decode(Encoding::Delta, &change, held).as_ref(), Ok(planes));
     (packed.len(), change.len())
