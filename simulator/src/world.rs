@@ -83,6 +83,8 @@ pub struct World {
     /// For each station the labels within its reach.
     within_reach: Vec<Vec<usize>>,
     labels: Vec<Hung>,
+    /// When each label's station last said that it heard it: side by side, because stations look at all of them often.
+    present_at: Vec<Moment>,
     label_by_id: BTreeMap<LabelId, usize>,
     /// Who acts when. An entry whose moment is no longer its actor's is void.
     agenda: BinaryHeap<Reverse<(Moment, Actor)>>,
@@ -97,8 +99,6 @@ pub struct World {
 struct Hung {
     label: Label,
     station: usize,
-    /// When its station last said that it heard it.
-    present_at: Moment,
 }
 
 /// Ways over the floor.
@@ -161,7 +161,7 @@ impl World {
             let (best, link) = ways.as_ref().map_or((at % stations.len(), None), |ways| ways.of(at, named));
             let mut label = Label::new(options, first, seed, start);
             label.set_link(link, &radio);
-            Hung { station: named.unwrap_or(best), label, present_at: start }
+            Hung { station: named.unwrap_or(best), label }
         };
         let hung: Vec<Hung> = labels.iter().enumerate().map(hang).collect();
         let reaches = |station| (0..hung.len()).filter(|at| hung[*at].station == station).collect();
@@ -178,6 +178,7 @@ impl World {
             within_reach,
             station_by_id,
             agenda: hung.iter().enumerate().map(|(at, hung)| Reverse((hung.label.due(), Actor::Label(at)))).collect(),
+            present_at: vec![start; hung.len()],
             labels: hung,
             label_by_id,
             observations: VecDeque::new(),
@@ -518,7 +519,7 @@ impl World {
     /// A station is about to say which labels it has heard: it says each in its turn.
     fn tell_presence(&mut self, at: Moment, station: usize) {
         for index in &self.within_reach[station] {
-            let Hung { label, present_at, .. } = &mut self.labels[*index];
+            let (label, present_at) = (&self.labels[*index].label, &mut self.present_at[*index]);
             if *present_at + PRESENCE_REPEAT <= at && label.is_heard_between(*present_at, at) {
                 *present_at = at;
                 self.stations[station].hear(label.id());

@@ -32,7 +32,7 @@ const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 
 
 /// Packs `bytes` as one raw deflate stream.
 #[must_use]
-pub fn squeeze(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn squeeze(bytes: &[u8]) -> Vec<u8> {
     let matches = Matches::of(bytes);
     let mut codes = Codes::usual();
     let mut smallest: Option<Vec<u8>> = None;

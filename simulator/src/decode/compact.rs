@@ -1,5 +1,5 @@
 //! The compact encodings as a microcontroller reads them: pixel by pixel, in one plane of pixels at a time, with
-//! 8 KiB of weights that adapt and a few bytes per row beside the picture.
+//! 8 KiB of weights that adapt and a dozen rows beside the picture.
 
 use gondola_protocol::compact::{
     ADAPTIVE, ADAPTIVE_PLACES, ADAPTIVE_SHIFT, ADAPTIVE_WEIGHTS, BASE_BYTES, CHANGE, CROSS, Run, SHAPES,
@@ -100,66 +100,75 @@ impl<'a> RangeDecoder<'a> {
     }
 }
 
-/// White rows above a plane, as far as the tables reach, and one below it.
-const REACH: usize = 6;
-/// White bytes before each row and behind it.
+/// Rows of its own plane that a byte's prediction sees, with its own.
+const OWN_ROWS: usize = 6;
+/// Rows of a plane that is known: with one below.
+const KNOWN_ROWS: usize = 3;
+
+/// White bytes before each row and behind it, so that nobody has to ask where it ends.
 const BEFORE: usize = 2;
 const BEHIND: usize = 6;
 
-/// A plane in a frame of white, so that nobody has to ask where it ends.
-struct Plane {
+/// The rows of a plane that a prediction sees, the lowest one last: all that a label needs beside the picture itself.
+struct Rows<const COUNT: usize> {
     bytes: Vec<u8>,
     /// Bytes from one row to the next.
     pitch: usize,
-    row_bytes: usize,
 }
 
-impl Plane {
-    fn white(panel: Panel) -> Self {
-        let (row_bytes, height) = (panel.row_bytes(), usize::from(panel.height()));
+impl<const COUNT: usize> Rows<COUNT> {
+    fn white(row_bytes: usize) -> Self {
         let pitch = BEFORE + row_bytes + BEHIND;
-        Self { bytes: vec![0; pitch * (REACH + height + 1)], pitch, row_bytes }
+        Self { bytes: vec![0; COUNT * pitch], pitch }
     }
 
-    /// Planes from their bytes, one behind the other.
-    fn all(panel: Panel, bytes: &[u8]) -> Vec<Self> {
-        let framed = |bytes: &[u8]| {
-            let mut plane = Self::white(panel);
-            for (y, row) in bytes.chunks_exact(panel.row_bytes()).enumerate() {
-                let at = plane.at(0, y);
-                plane.bytes[at..at + row.len()].copy_from_slice(row);
-            }
-            plane
-        };
-        bytes.chunks_exact(panel.plane_bytes()).map(framed).collect()
+    /// Moves down by a row: to this one, or to a white one.
+    fn advance(&mut self, row: Option<&[u8]>) {
+        self.bytes.copy_within(self.pitch.., 0);
+        let lowest = self.row_mut(0);
+        match row {
+            Some(row) => lowest.copy_from_slice(row),
+            None => lowest.fill(0),
+        }
     }
 
-    fn at(&self, column: usize, y: usize) -> usize {
-        (REACH + y) * self.pitch + BEFORE + column
+    /// The row so many above the lowest one.
+    fn row(&self, up: usize) -> &[u8] {
+        &self.bytes[(COUNT - 1 - up) * self.pitch..][BEFORE..self.pitch - BEHIND]
     }
 
-    /// Its rows without the frame.
-    fn rows(&self) -> impl Iterator<Item = &[u8]> {
-        let rows = self.bytes.chunks_exact(self.pitch).skip(REACH).map(|row| &row[BEFORE..BEFORE + self.row_bytes]);
-        rows.take(self.bytes.len() / self.pitch - REACH - 1)
+    fn row_mut(&mut self, up: usize) -> &mut [u8] {
+        &mut self.bytes[(COUNT - 1 - up) * self.pitch..][BEFORE..self.pitch - BEHIND]
     }
 
-    /// What is around the byte at `at`: in each of so many rows, from its own or the next one upwards, two bytes before it,
-    /// itself and five behind it.
+    /// What is around a byte's column: in each row, the lowest first, two bytes before it, itself and five behind it.
     #[inline(always)]
-    fn around<const ROWS: usize>(&self, at: usize, lowest: usize) -> [u64; ROWS] {
-        let last = at + lowest * self.pitch - BEFORE;
+    fn around(&self, column: usize) -> [u64; COUNT] {
         std::array::from_fn(|up| {
-            let bytes = self.bytes.get(last - up * self.pitch..).and_then(|bytes| bytes.first_chunk());
+            let start = (COUNT - 1 - up) * self.pitch + column;
+            let bytes = self.bytes.get(start..).and_then(|bytes| bytes.first_chunk());
             bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
         })
     }
 }
 
-/// Rows of its own plane that a byte's prediction sees, with its own.
-const OWN_ROWS: usize = 6;
-/// Rows of a plane that is known: with one below.
-const KNOWN_ROWS: usize = 3;
+/// A plane that is known whole, and what is seen of it.
+struct Known<'a> {
+    rows: std::slice::ChunksExact<'a, u8>,
+    seen: Rows<KNOWN_ROWS>,
+}
+
+impl<'a> Known<'a> {
+    fn new(plane: &'a [u8], row_bytes: usize) -> Self {
+        let mut known = Self { rows: plane.chunks_exact(row_bytes), seen: Rows::white(row_bytes) };
+        known.advance();
+        known
+    }
+
+    fn advance(&mut self) {
+        self.seen.advance(self.rows.next());
+    }
+}
 
 /// For each of a byte's eight pixels the index of a weight, as far as it is known before the byte is.
 type Indices = [u16; 8];
@@ -248,31 +257,33 @@ fn kind(byte: u8) -> usize {
 struct Decoder<'a> {
     range: RangeDecoder<'a>,
     panel: Panel,
-    /// The planes of the picture that the delta changes.
-    held: Option<Vec<Plane>>,
-    /// The planes so far.
-    planes: Vec<Plane>,
+    /// Every plane of the picture that the delta changes.
+    held: Option<&'a [u8]>,
     adaptive: [i16; ADAPTIVE_WEIGHTS],
 }
 
 impl<'a> Decoder<'a> {
-    fn new(packed: &'a [u8], panel: Panel, held: Option<&[u8]>) -> Self {
-        let (range, held) = (RangeDecoder::new(packed), held.map(|held| Plane::all(panel, held)));
-        Self { range, panel, held, planes: Vec::new(), adaptive: [0; ADAPTIVE_WEIGHTS] }
+    fn new(packed: &'a [u8], panel: Panel, held: Option<&'a [u8]>) -> Self {
+        Self { range: RangeDecoder::new(packed), panel, held, adaptive: [0; ADAPTIVE_WEIGHTS] }
     }
 
     fn run(mut self) -> Result<Vec<u8>, CompactError> {
-        let held = self.held.take();
+        let (size, row_bytes) = (self.panel.plane_bytes(), self.panel.row_bytes());
+        let mut bytes = vec![0; self.panel.picture_bytes()];
         for number in 0..self.panel.colours().plane_count() {
-            let known = (self.planes.first(), held.as_ref().map(|held| &held[number]));
-            let mut plane = Plane::white(self.panel);
-            let (range, adaptive) = (&mut self.range, &mut self.adaptive);
-            let mut reader = Reader { number, range, adaptive, black: known.0, held: known.1 };
-            reader.read(self.panel, &mut plane);
-            self.planes.push(plane);
+            let (before, plane) = bytes.split_at_mut(number * size);
+            let held = self.held.map(|held| &held[number * size..][..size]);
+            let mut reader = Reader {
+                number,
+                range: &mut self.range,
+                adaptive: &mut self.adaptive,
+                black: (number == 1).then(|| Known::new(&before[..size], row_bytes)),
+                held: held.map(|held| Known::new(held, row_bytes)),
+            };
+            reader.read(self.panel, &mut plane[..size]);
         }
         match self.range.packed.len().saturating_sub(self.range.taken) {
-            0 => Ok(self.planes.iter().flat_map(Plane::rows).collect::<Vec<_>>().concat()),
+            0 => Ok(bytes),
             trailing => Err(CompactError::Trailing(trailing)),
         }
     }
@@ -284,40 +295,47 @@ struct Reader<'a, 'packed> {
     range: &'a mut RangeDecoder<'packed>,
     adaptive: &'a mut [i16; ADAPTIVE_WEIGHTS],
     /// Plane 0, while plane 1 is read.
-    black: Option<&'a Plane>,
+    black: Option<Known<'a>>,
     /// The same plane of the picture that the delta changes.
-    held: Option<&'a Plane>,
+    held: Option<Known<'a>>,
 }
 
 impl Reader<'_, '_> {
-    fn read(&mut self, panel: Panel, plane: &mut Plane) {
+    fn read(&mut self, panel: Panel, plane: &mut [u8]) {
+        let row_bytes = panel.row_bytes();
+        let mut own = Rows::white(row_bytes);
         // Which bytes of the row above, and so far of this one, were as expected, with one before and one behind them:
         // what lies outside always is.
-        let mut above = vec![true; panel.row_bytes() + 2];
+        let mut above = vec![true; row_bytes + 2];
         let mut met = above.clone();
-        for y in 0..usize::from(panel.height()) {
-            for column in 0..panel.row_bytes() {
-                let at = plane.at(column, y);
-                let over = at - plane.pitch;
-                let expected = self.held.map_or(plane.bytes[over], |held| held.bytes[at]);
+        for row in plane.chunks_exact_mut(row_bytes) {
+            own.advance(None);
+            self.black.iter_mut().chain(&mut self.held).for_each(Known::advance);
+            for column in 0..row_bytes {
+                let over = own.row(1);
+                let expected = self.held.as_ref().map_or(over[column], |held| held.seen.row(1)[column]);
                 let is_calm = met[column] & above[column] & above[column + 1] & above[column + 2];
                 if is_calm {
+                    let before = if column == 0 { 0 } else { own.row(0)[column - 1] };
+                    let beyond = over.get(column + 1).copied().unwrap_or(0);
                     let far_met = column == 0 || met[column - 1];
-                    if !self.is_surprise(far_met, [expected, plane.bytes[at - 1], plane.bytes[over + 1]]) {
-                        plane.bytes[at] = expected;
+                    if !self.is_surprise(far_met, [expected, before, beyond]) {
+                        own.row_mut(0)[column] = expected;
                         met[column + 1] = true;
                         continue;
                     }
                 }
                 let count = (usize::from(panel.width()) - 8 * column).min(8);
-                plane.bytes[at] = match (self.black.is_some(), self.held.is_some()) {
-                    (false, false) => self.pixels::<false, false>(plane, at, count),
-                    (false, true) => self.pixels::<false, true>(plane, at, count),
-                    (true, false) => self.pixels::<true, false>(plane, at, count),
-                    (true, true) => self.pixels::<true, true>(plane, at, count),
+                let byte = match (self.black.is_some(), self.held.is_some()) {
+                    (false, false) => self.pixels::<false, false>(&own, column, count),
+                    (false, true) => self.pixels::<false, true>(&own, column, count),
+                    (true, false) => self.pixels::<true, false>(&own, column, count),
+                    (true, true) => self.pixels::<true, true>(&own, column, count),
                 };
-                met[column + 1] = plane.bytes[at] == expected;
+                own.row_mut(0)[column] = byte;
+                met[column + 1] = byte == expected;
             }
+            row.copy_from_slice(own.row(0));
             std::mem::swap(&mut above, &mut met);
         }
     }
@@ -330,12 +348,17 @@ impl Reader<'_, '_> {
         self.range.decide(probability(weight(u16::try_from(SURPRISE_START + index).unwrap_or_default())))
     }
 
-    /// Reads the first `count` pixels of the byte at `at`, which is white so far.
+    /// Reads the first `count` pixels of a byte, which is white so far.
     #[inline]
-    fn pixels<const IS_SECOND: bool, const IS_DELTA: bool>(&mut self, plane: &Plane, at: usize, count: usize) -> u8 {
-        let own: [u64; OWN_ROWS] = plane.around(at, 0);
-        let known = |other: Option<&Plane>| other.map_or([0; KNOWN_ROWS], |other| other.around(at, 1));
-        let (black, held) = (known(self.black), known(self.held));
+    fn pixels<const IS_SECOND: bool, const IS_DELTA: bool>(
+        &mut self,
+        own: &Rows<OWN_ROWS>,
+        column: usize,
+        count: usize,
+    ) -> u8 {
+        let own = own.around(column);
+        let known = |other: &Option<Known>| other.as_ref().map_or([0; KNOWN_ROWS], |other| other.seen.around(column));
+        let (black, held) = (known(&self.black), known(&self.held));
         let known = [&[0; KNOWN_ROWS], &[0; KNOWN_ROWS], &[0; KNOWN_ROWS], &black, &held];
         let is_used = [true, true, true, IS_SECOND, IS_DELTA];
         let mut indices = [[0; 8]; TABLES.len()];

@@ -31,8 +31,8 @@ pub enum DecodeError {
 
 /// Decodes a picture for the panel of `held`, the picture that the label shows.
 ///
-/// Beside the two pictures it takes a 4-KiB window, or for the compact encodings 8 KiB of weights and a few bytes
-/// for each row's bytes.
+/// Beside the two pictures it takes a 4-KiB window, or for the compact encodings 8 KiB of weights and a dozen of the
+/// panel's rows.
 ///
 /// # Errors
 /// See [`DecodeError`].
