@@ -3,6 +3,7 @@
 //!
 //! What is told is journalled like every decision, so that a restart neither forgets what holds nor tells it again.
 
+mod cause;
 pub mod quiet;
 pub mod rules;
 pub mod told;
@@ -14,6 +15,7 @@ use gondola_protocol::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::text_form::word_enum;
+pub use cause::{Cause, suspicion};
 
 /// News that a store remembers, some 300 bytes each: weeks of an ordinary shop, and what a receiver that was away can
 /// still be told. A price list gone wrong holds ten thousand changes at once, of which the newest are told.
@@ -87,8 +89,11 @@ pub struct Alert {
     pub subject: String,
     /// Whether it holds.
     pub state: State,
-    /// What is wrong and what to do, as a sentence.
+    /// What is wrong and what to do, as a sentence in English.
     pub text: String,
+    /// The same in its parts; none where an earlier version told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// Since when it holds, or no longer does.
     #[serde(with = "micros")]
     pub at: Moment,
@@ -111,6 +116,12 @@ pub struct Acknowledged {
 }
 
 impl Alert {
+    /// What is wrong, in Chinese where its parts are known.
+    #[must_use]
+    pub fn chinese(&self) -> String {
+        self.cause.as_ref().map_or_else(|| self.text.clone(), |cause| cause.chinese(&self.subject))
+    }
+
     /// Its name: the same for the same trouble, however often it comes.
     #[must_use]
     pub fn id(&self) -> String {
@@ -164,23 +175,26 @@ impl Alerts {
         self.news.iter()
     }
 
-    /// An alert holds. Answers it if that is news; another text is another trouble, which nobody has seen yet.
-    pub fn raise(&mut self, now: Moment, rule: Rule, subject: &str, text: String) -> Option<Alert> {
+    /// An alert holds. Answers it if that is news; another cause is another trouble, which nobody has seen yet.
+    pub fn raise(&mut self, now: Moment, rule: Rule, subject: &str, cause: Cause) -> Option<Alert> {
+        let (text, cause) = (cause.english(subject), Some(cause));
         let known = self.get(rule, subject);
         if known.is_some_and(|known| known.text == text) {
             return None;
         }
         let at = known.map_or(now, |known| known.at);
         let (number, subject) = (self.next_number(now), subject.to_owned());
-        let alert = Alert { number, rule, subject, state: State::Raised, text, at, since: at, acknowledged: None };
+        let state = State::Raised;
+        let alert = Alert { number, rule, subject, state, text, cause, at, since: at, acknowledged: None };
         self.take(alert.clone());
         Some(alert)
     }
 
     /// An alert goes on to hold, in other words: those who look see them, and nobody is told again.
-    pub fn reword(&mut self, rule: Rule, subject: &str, text: String) {
+    pub fn reword(&mut self, rule: Rule, subject: &str, cause: Cause) {
         if let Some(known) = self.raised.get_mut(&(rule, subject.to_owned())) {
-            known.text = text;
+            known.text = cause.english(subject);
+            known.cause = Some(cause);
         }
     }
 
@@ -241,13 +255,17 @@ mod tests {
         Moment::from_secs(second)
     }
 
+    const fn disk(free_percent: u8) -> Cause {
+        Cause::Disk { free_percent, free_mib: 100 }
+    }
+
     #[test]
     fn an_alert_is_told_when_it_begins_changes_and_ends() {
         let mut alerts = Alerts::default();
-        let raised = alerts.raise(at(1), Rule::Held, "1101", "the price would be 0".to_owned()).unwrap();
+        let raised = alerts.raise(at(1), Rule::Held, "1101", Cause::NotForSale { labels: 1 }).unwrap();
         assert_eq!((raised.id().as_str(), raised.state, raised.at), ("held:1101", State::Raised, at(1)));
-        assert_eq!(alerts.raise(at(2), Rule::Held, "1101", "the price would be 0".to_owned()), None);
-        let changed = alerts.raise(at(3), Rule::Held, "1101", "the price would be 599".to_owned()).unwrap();
+        assert_eq!(alerts.raise(at(2), Rule::Held, "1101", Cause::NotForSale { labels: 1 }), None);
+        let changed = alerts.raise(at(3), Rule::Held, "1101", Cause::NotForSale { labels: 2 }).unwrap();
         assert_eq!(changed.at, at(1));
         let cleared = alerts.clear(at(4), Rule::Held, "1101").unwrap();
         assert_eq!((cleared.state, cleared.at, cleared.since), (State::Cleared, at(4), at(1)));
@@ -263,37 +281,41 @@ mod tests {
     fn whoever_looks_after_an_alert_stands_beside_it_until_it_is_another_trouble() {
         let mut alerts = Alerts::default();
         assert_eq!(alerts.acknowledged(at(1), Rule::Disk, "hz-001", "ann".to_owned()), None);
-        alerts.raise(at(1), Rule::Disk, "hz-001", "9 % are free".to_owned());
+        alerts.raise(at(1), Rule::Disk, "hz-001", disk(9));
         let seen = alerts.acknowledged(at(2), Rule::Disk, "hz-001", "ann".to_owned()).unwrap();
         alerts.take(seen);
-        alerts.reword(Rule::Disk, "hz-001", "8 % are free".to_owned());
+        alerts.reword(Rule::Disk, "hz-001", disk(8));
         let shown = alerts.get(Rule::Disk, "hz-001").unwrap();
-        assert_eq!((shown.text.as_str(), shown.at, shown.number), ("8 % are free", at(1), 2_000));
+        assert_eq!((shown.cause.clone(), shown.at, shown.number), (Some(disk(8)), at(1), 2_000));
         assert_eq!(shown.acknowledged, Some(Acknowledged { by: "ann".to_owned(), at: at(2) }));
-        let other = alerts.raise(at(3), Rule::Disk, "hz-001", "it is read-only".to_owned()).unwrap();
+        let other = alerts.raise(at(3), Rule::Disk, "hz-001", disk(7)).unwrap();
         assert_eq!(other.acknowledged, None);
     }
 
     #[test]
     fn numbers_grow_whatever_the_clock_does_and_the_oldest_news_gives_way() {
         let mut alerts = Alerts::default();
-        for turn in 0..2_000_u64 {
-            let text = turn.to_string();
-            alerts.raise(at(100 - turn % 50), Rule::Held, "1101", text);
+        for turn in 0..2_000_u32 {
+            let cause = Cause::StaleLabels { labels: turn };
+            alerts.raise(at(100 - u64::from(turn % 50)), Rule::StaleLabels, "hz-001", cause);
         }
         let numbers: Vec<u64> = alerts.news().map(|news| news.number).collect();
         assert_eq!(numbers.len(), NEWS_MAX);
         assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
-        assert_eq!(alerts.raised().next().unwrap().text, "1999");
+        assert_eq!(alerts.raised().next().unwrap().cause, Some(Cause::StaleLabels { labels: 1_999 }));
     }
 
     #[test]
     fn the_journals_form_is_pinned() {
         let mut alerts = Alerts::default();
-        let alert = alerts.raise(at(1), Rule::StationDown, "front", "it is away".to_owned()).unwrap();
+        let cause = Cause::StationDown { why: Some("refused".to_owned()) };
+        let alert = alerts.raise(at(1), Rule::StationDown, "front", cause).unwrap();
         let alert = Alert { acknowledged: Some(Acknowledged { by: "ann".to_owned(), at: at(2) }), ..alert };
-        let text = r#"{"number":1000,"rule":"station_down","subject":"front","state":"raised","text":"it is away","at":1000000,"since":1000000,"acknowledged":{"by":"ann","at":2000000}}"#;
+        let text = r#"{"number":1000,"rule":"station_down","subject":"front","state":"raised","text":"base station `front` is away: refused","cause":{"station_down":{"why":"refused"}},"at":1000000,"since":1000000,"acknowledged":{"by":"ann","at":2000000}}"#;
         assert_eq!(serde_json::to_string(&alert).unwrap(), text);
         assert_eq!(serde_json::from_str::<Alert>(text).unwrap(), alert);
+        // As earlier versions wrote it.
+        let old = text.replace(r#""cause":{"station_down":{"why":"refused"}},"#, "");
+        assert_eq!(serde_json::from_str::<Alert>(&old).unwrap(), Alert { cause: None, ..alert });
     }
 }

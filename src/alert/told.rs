@@ -84,7 +84,7 @@ mod tests {
     use gondola_protocol::Moment;
 
     use super::*;
-    use crate::alert::{Alerts, Rule};
+    use crate::alert::{Alerts, Cause, Rule};
 
     /// A store's alerts, by the second.
     #[derive(Default)]
@@ -101,7 +101,7 @@ mod tests {
 
         fn raise(&mut self, rule: Rule, subject: &str) {
             let now = self.now();
-            self.alerts.raise(now, rule, subject, "it is so".to_owned()).unwrap();
+            self.alerts.raise(now, rule, subject, Cause::Stranger).unwrap();
         }
 
         fn clear(&mut self, rule: Rule, subject: &str) {

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::Controller;
 use super::message::{Output, Publication, Refusal};
-use crate::alert::Rule;
+use crate::alert::{Cause, Rule};
 use crate::instant::local_date;
 use crate::journal::Position;
 
@@ -56,11 +56,7 @@ impl Controller {
     pub(super) fn handle_journal_failed(&mut self, now: Moment, why: String) {
         self.durability.trouble = Some(why.clone());
         self.refuse_waiting(&why);
-        let text = format!(
-            "the journal takes nothing: {why}; what was acknowledged is safe, requests are refused meanwhile; make \
-             room on the disk, or mend it, and the store goes on by itself"
-        );
-        self.raise(now, Rule::Journal, SUBJECT, text);
+        self.raise(now, Rule::Journal, SUBJECT, Cause::Journal { why });
     }
 
     /// The journal holds more than before, or all.

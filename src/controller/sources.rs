@@ -7,7 +7,7 @@ use gondola_protocol::Moment;
 
 use super::Controller;
 use super::message::{Changed, Freshness, Notice, Output, ReloadReason, ReloadReport};
-use crate::alert::Rule;
+use crate::alert::{Cause, Rule};
 use crate::catalog::sequence::{News, Sequence};
 use crate::catalog::wire::{Facet, Row};
 use crate::catalog::{Applied, SnapshotPart, Status};
@@ -110,11 +110,8 @@ impl Controller {
         *count += 1;
         if *count == REGRESSED_MAX {
             let minutes = REGRESSED_SPAN.as_secs() / 60;
-            let text = format!(
-                "{facet} has sent {REGRESSED_MAX} rows within {minutes} minutes with revisions below those that are known: \
-                 was its system restored from a backup? a reload with \"reset\": true takes them"
-            );
-            self.raise(now, Rule::Regressed, facet.as_str(), text);
+            let cause = Cause::Regressed { rows: REGRESSED_MAX, minutes };
+            self.raise(now, Rule::Regressed, facet.as_str(), cause);
         }
     }
 
@@ -161,8 +158,7 @@ impl Controller {
         match &outcome {
             Ok(_) => self.clear(now, Rule::ReloadFailed, facet.as_str()),
             Err(reason) => {
-                let text = format!("the reload of {facet} failed, and nothing of it is used: {reason}");
-                self.raise(now, Rule::ReloadFailed, facet.as_str(), text);
+                self.raise(now, Rule::ReloadFailed, facet.as_str(), Cause::ReloadFailed { why: reason.clone() });
             }
         }
         let before = self.sources.reloads.get(&facet).and_then(|state| state.succeeded_at);

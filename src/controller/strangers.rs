@@ -8,7 +8,7 @@ use gondola_drivers::session::DownReason;
 use gondola_protocol::{LabelId, Moment, StationId};
 
 use super::Controller;
-use crate::alert::Rule;
+use crate::alert::{Cause, Rule};
 
 /// Names that are remembered: a shop's worth. Others are only counted, where they are turned away.
 const STRANGERS_MAX: usize = 256;
@@ -40,10 +40,7 @@ impl Controller {
         if self.strangers.stations.len() >= STRANGERS_MAX && !self.strangers.stations.contains_key(&station) {
             return;
         }
-        let text = format!(
-            "a base station that calls itself `{station}` is turned away: add it to the configuration, or switch it off"
-        );
-        self.raise(now, Rule::Stranger, station.as_str(), text);
+        self.raise(now, Rule::Stranger, station.as_str(), Cause::Stranger);
         self.strangers.stations.insert(station, now);
     }
 
@@ -89,20 +86,14 @@ impl Controller {
         let (count, last) = self.strangers.twins.entry(label).or_insert((0, now));
         (*count, *last) = (*count + 1, now);
         if *count >= CONTRADICTIONS {
-            let text = format!(
-                "two devices answer to label {label}: find both with \"show its address\", and take one of them away"
-            );
-            self.raise(now, Rule::DuplicateId, &label.to_string(), text);
+            self.raise(now, Rule::DuplicateId, &label.to_string(), Cause::DuplicateId);
         }
     }
 
     /// Whether what answers for a base station of ours is that station.
     pub(super) fn judge_station(&mut self, now: Moment, station: &StationId, reason: &DownReason) {
         if reason.is_impostor() {
-            let text = format!(
-                "what answers for base station `{station}` is not driven: {reason}; look at what stands there, and at its key"
-            );
-            self.raise(now, Rule::Impostor, station.as_str(), text);
+            self.raise(now, Rule::Impostor, station.as_str(), Cause::Impostor { why: reason.to_string() });
         }
     }
 }

@@ -7,7 +7,7 @@ use gondola_protocol::{LabelId, Moment};
 
 use super::message::{Changed, LabelState, Notice, Output, Publication};
 use super::{Controller, TURN_MAX};
-use crate::alert::{Alert, Rule};
+use crate::alert::{Alert, Cause, Rule};
 use crate::catalog::sku::Sku;
 use crate::catalog::wire::RowKey;
 use crate::confirmation::Confirmation;
@@ -77,11 +77,7 @@ impl Controller {
     fn tell_assortment(&mut self, now: Moment, sku: &Sku) {
         if self.fleet.is_bound(sku) && !self.catalog.is_in_assortment(sku) {
             let count = self.fleet.labels_of(sku).count();
-            let labels = if count == 1 { "1 label shows".to_owned() } else { format!("{count} labels show") };
-            let text = format!(
-                "{labels} product {sku}, which this store does not sell: take it off the shelf, or bind another"
-            );
-            self.raise(now, Rule::NotForSale, sku.as_str(), text);
+            self.raise(now, Rule::NotForSale, sku.as_str(), Cause::NotForSale { labels: count });
         } else {
             self.clear(now, Rule::NotForSale, sku.as_str());
         }
@@ -121,10 +117,8 @@ impl Controller {
             (Some((revision, _)), Some(told)) if revision == told => {}
             (Some((revision, reason)), _) => {
                 self.told.held.insert(key.clone(), revision);
-                let text = format!(
-                    "{key}, revision {revision}, is held and the old price stays: {reason}; approve or reject it"
-                );
-                self.raise(now, Rule::Held, &subject, text);
+                let cause = Cause::Held { row: key.to_string(), revision, reason: reason.clone() };
+                self.raise(now, Rule::Held, &subject, cause);
                 self.outputs.push_back(Output::Changed(Changed::Approval(key.clone())));
                 let publication = Publication::Held { key: key.clone(), revision, reason: Some(reason) };
                 self.put_out_after_sync(Output::Publish(publication));
@@ -147,8 +141,8 @@ impl Controller {
         }
     }
 
-    pub(super) fn raise(&mut self, now: Moment, rule: Rule, subject: &str, text: String) {
-        self.alert_news.extend(self.alerts.raise(now, rule, subject, text));
+    pub(super) fn raise(&mut self, now: Moment, rule: Rule, subject: &str, cause: Cause) {
+        self.alert_news.extend(self.alerts.raise(now, rule, subject, cause));
     }
 
     pub(super) fn clear(&mut self, now: Moment, rule: Rule, subject: &str) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use gondola_protocol::{Moment, StationId};
 
 use super::Controller;
-use crate::alert::Rule;
 use crate::alert::rules::{AlertRules, Reading, Verdict, Watch};
+use crate::alert::{Cause, Rule};
 use crate::fleet::accuracy::Sample;
 use crate::fleet::health::{Health, Problem};
 
@@ -77,13 +77,11 @@ impl Controller {
         let rules = self.watching.rules;
         self.watch_accuracy(now, tally.sample);
         let stale = tally.of(Health::Stale);
-        let answer = if stale == 1 { "1 label answers and shows" } else { &format!("{stale} labels answer and show") };
-        let text = format!("{answer} something else than it should for more than 15 minutes");
-        self.watch(now, Rule::StaleLabels, AlertRules::of_count(stale, rules.stale_labels), text);
+        let cause = Cause::StaleLabels { labels: stale };
+        self.watch(now, Rule::StaleLabels, AlertRules::of_count(stale, rules.stale_labels), cause);
         let low = tally.low_batteries;
-        let text =
-            if low == 1 { "1 label has a low battery".to_owned() } else { format!("{low} labels have low batteries") };
-        self.watch(now, Rule::LowBatteries, AlertRules::of_count(low, rules.low_batteries), text);
+        let cause = Cause::LowBatteries { labels: low };
+        self.watch(now, Rule::LowBatteries, AlertRules::of_count(low, rules.low_batteries), cause);
         self.watch_stations(now);
     }
 
@@ -103,12 +101,10 @@ impl Controller {
     fn watch_accuracy(&mut self, now: Moment, sample: Sample) {
         let Sample { bound, agreeing, .. } = sample;
         let reading = self.watching.rules.of_accuracy(bound, agreeing);
-        let percent = f64::from(agreeing) * 100.0 / f64::from(bound.max(1));
-        let threshold = self.watching.rules.accuracy_percent;
-        let text = format!(
-            "{percent:.1} % of {bound} bound labels show what they should, less than {threshold} % for 15 minutes"
-        );
-        self.watch(now, Rule::Accuracy, reading, text);
+        let per_mille = u64::from(agreeing) * 1_000 / u64::from(bound.max(1));
+        let per_mille = u32::try_from(per_mille).unwrap_or(1_000);
+        let below_percent = self.watching.rules.accuracy_percent;
+        self.watch(now, Rule::Accuracy, reading, Cause::Accuracy { per_mille, bound, below_percent });
     }
 
     fn watch_stations(&mut self, now: Moment) {
@@ -121,32 +117,30 @@ impl Controller {
             };
             let watch = self.watching.stations.entry(station.id.clone()).or_default();
             let verdict = watch.look(now, reading, rules.patience(Rule::StationDown));
-            let why = station.away_because.unwrap_or_else(|| "it has not been there since the start".to_owned());
-            let text = format!("base station `{}` is away: {why}", station.id);
-            self.follow(now, Rule::StationDown, station.id.as_str(), verdict, text);
+            let cause = Cause::StationDown { why: station.away_because };
+            self.follow(now, Rule::StationDown, station.id.as_str(), verdict, cause);
         }
     }
 
     /// The disk has so much room.
     pub(super) fn handle_disk(&mut self, now: Moment, free: u64, total: u64) {
         let reading = self.watching.rules.of_disk(free, total);
-        let percent = u128::from(free) * 100 / u128::from(total.max(1));
-        let text = format!("{percent} % of the disk with the journal are free, {} MiB", free >> 20);
-        self.watch(now, Rule::Disk, reading, text);
+        let free_percent = u8::try_from(u128::from(free) * 100 / u128::from(total.max(1))).unwrap_or(100);
+        self.watch(now, Rule::Disk, reading, Cause::Disk { free_percent, free_mib: free >> 20 });
     }
 
     /// Follows a measure of the whole store.
-    fn watch(&mut self, now: Moment, rule: Rule, reading: Reading, text: String) {
+    fn watch(&mut self, now: Moment, rule: Rule, reading: Reading, cause: Cause) {
         let patience = self.watching.rules.patience(rule);
         let verdict = self.watching.watches.entry(rule).or_default().look(now, reading, patience);
         let store = self.store.id.clone();
-        self.follow(now, rule, &store, verdict, text);
+        self.follow(now, rule, &store, verdict, cause);
     }
 
-    fn follow(&mut self, now: Moment, rule: Rule, subject: &str, verdict: Verdict, text: String) {
+    fn follow(&mut self, now: Moment, rule: Rule, subject: &str, verdict: Verdict, cause: Cause) {
         match verdict {
-            Verdict::Raise if self.alerts.get(rule, subject).is_none() => self.raise(now, rule, subject, text),
-            Verdict::Raise => self.alerts.reword(rule, subject, text),
+            Verdict::Raise if self.alerts.get(rule, subject).is_none() => self.raise(now, rule, subject, cause),
+            Verdict::Raise => self.alerts.reword(rule, subject, cause),
             Verdict::Clear => self.clear(now, rule, subject),
             Verdict::Leave => {}
         }

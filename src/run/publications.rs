@@ -111,6 +111,7 @@ mod tests {
             subject: "base".to_owned(),
             state: State::Raised,
             text: "it failed".to_owned(),
+            cause: None,
             at,
             since: at,
             acknowledged: Some(Acknowledged { by: "ann".to_owned(), at }),

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use futures_util::future::{self, Either};
 use futures_util::stream::{self, Stream, StreamExt};
 use gondola_protocol::{LabelId, Moment, StoreId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::{self, Receiver, Sender};
+use tokio_util::task::TaskTracker;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
@@ -83,8 +85,18 @@ impl Drop for Place {
     }
 }
 
-/// Changes that are looked up in one read of the store.
-const LOOKUP_MAX: usize = 256;
+/// Changes that are looked up in one read of the store: what a wave brings within [`PAUSE`].
+const LOOKUP_MAX: usize = 1_024;
+
+/// Between two tellings, so that hundreds of screens cost little in a wave. Nobody sees a quarter of a second, and what
+/// changes first is told at once.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Tellings that wait for a reader: some seconds of a wave. Each is at most a hundred kilobytes, whoever reads it.
+const TOLD_MAX: usize = 16;
+
+/// Tells a reader to read everything anew.
+const RESYNC: Bytes = Bytes::from_static(b"event: resync\ndata: {}\n\n");
 
 /// Proxies and browsers drop a stream that is silent for a minute.
 const KEEP_ALIVE_PERIOD: Duration = Duration::from_secs(15);
@@ -131,59 +143,132 @@ pub(super) async fn events(
     visitor: Visitor,
     Params(query): Params<Query>,
     closing: Option<Extension<Closing>>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let place = Streams::take(&web.event_streams, visitor.who.to_string())?;
-    let changes = match query.store {
+    let told = match query.store {
         Some(store) => {
             let shop = web.shop(&store)?;
             if !visitor.may_in(Role::Viewer, shop.handle.id()) {
                 return Err(Problem::new(StatusCode::FORBIDDEN, format!("store `{store}` is not one of yours")));
             }
-            vec![changes(shop.handle.clone()).boxed()]
+            vec![heard(shop.events.listen(&shop.handle)).boxed()]
         }
-        None => web.shops(&visitor).map(|shop| changes(shop.handle.clone()).boxed()).collect(),
+        None => web.shops(&visitor).map(|shop| heard(shop.events.listen(&shop.handle)).boxed()).collect(),
     };
     let closed = match closing {
         Some(Extension(Closing(closing))) => Either::Left(closing.cancelled_owned()),
         None => Either::Right(future::pending()),
     };
-    let events = stream::select_all(changes).take_until(closed).map(move |event| {
+    let events = kept_alive(stream::select_all(told)).take_until(closed).map(move |events| {
         // The stream's place is taken for as long as it lives.
         let _ = &place;
-        Ok(event)
+        Ok::<_, Infallible>(events)
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_PERIOD)))
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response())
 }
 
-/// A store's events from now on; it ends with the store.
-fn changes(handle: StoreHandle) -> impl Stream<Item = Event> + Send {
-    let watched = handle.watch();
-    stream::unfold((handle, watched), |(handle, mut watched)| async move {
-        let events = next_events(&handle, &mut watched).await?;
-        Some((stream::iter(events), (handle, watched)))
+/// What a reader hears of one store from now on; it ends with the store.
+fn heard(told: Receiver<Bytes>) -> impl Stream<Item = Bytes> + Send {
+    stream::unfold(told, |mut told| async move {
+        match told.recv().await {
+            Ok(events) => Some((events, told)),
+            Err(RecvError::Lagged(_)) => {
+                // What is still in line is older than what the reader is told to read now.
+                let told = told.resubscribe();
+                Some((RESYNC, told))
+            }
+            Err(RecvError::Closed) => None,
+        }
     })
-    .flatten()
 }
 
-async fn next_events(handle: &StoreHandle, watched: &mut Receiver<Changed>) -> Option<Vec<Event>> {
+/// Says something that means nothing where there is nothing to say.
+fn kept_alive(events: impl Stream<Item = Bytes> + Send + Unpin) -> impl Stream<Item = Bytes> + Send {
+    stream::unfold(events, |mut events| async move {
+        match tokio::time::timeout(KEEP_ALIVE_PERIOD, events.next()).await {
+            Ok(next) => next.map(|next| (next, events)),
+            Err(_) => Some((Bytes::from_static(b":\n\n"), events)),
+        }
+    })
+}
+
+/// Tells all readers of a store what changes: looked up and written down once, whoever reads it.
+#[derive(Debug, Default)]
+pub(super) struct Teller {
+    /// None while nobody reads.
+    told: Mutex<Option<Sender<Bytes>>>,
+    tasks: TaskTracker,
+}
+
+impl Teller {
+    /// What is told from now on.
+    fn listen(self: &Arc<Self>, handle: &StoreHandle) -> Receiver<Bytes> {
+        let mut told = self.told();
+        if let Some(told) = &*told {
+            return told.subscribe();
+        }
+        let (sender, receiver) = broadcast::channel(TOLD_MAX);
+        *told = Some(sender.clone());
+        drop(told);
+        // It ends with its last reader, or with its store.
+        self.tasks.spawn(Arc::clone(self).tell(handle.clone(), handle.watch(), sender));
+        receiver
+    }
+
+    async fn tell(self: Arc<Self>, handle: StoreHandle, mut watched: Receiver<Changed>, told: Sender<Bytes>) {
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe: it only looks.
+                () = told.closed() => if self.is_alone(&told) { return },
+                // What is lost by cancelling it, no reader was there to hear.
+                events = next_events(&handle, &mut watched) => {
+                    let Some(events) = events else { break };
+                    // Whoever listens from now on reads the state first.
+                    let _ = told.send(events);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        self.told().take();
+    }
+
+    /// Whether nobody reads any more; who comes next starts anew.
+    fn is_alone(&self, told: &Sender<Bytes>) -> bool {
+        let mut kept = self.told();
+        let is_alone = told.receiver_count() == 0;
+        if is_alone {
+            kept.take();
+        }
+        is_alone
+    }
+
+    /// Whoever panicked had changed nothing yet.
+    fn told(&self) -> MutexGuard<'_, Option<Sender<Bytes>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What has changed, as readers get it; none once the store has ended.
+async fn next_events(handle: &StoreHandle, watched: &mut Receiver<Changed>) -> Option<Bytes> {
     let changes = match watched.recv().await {
         Ok(first) => waiting(first, watched),
         Err(RecvError::Lagged(_)) => None,
         Err(RecvError::Closed) => return None,
     };
     let Some(changes) = changes else {
-        // What is still in line is older than what the reader is told to read now.
+        // What is still in line is older than what the readers are told to read now.
         *watched = watched.resubscribe();
-        return Some(vec![Event::default().event("resync").data("{}")]);
+        return Some(RESYNC);
     };
     let store = handle.id().clone();
     let read = handle.read(move |controller, now| {
-        changes.into_iter().map(|change| event(controller, now, &store, change)).collect::<Vec<_>>()
+        changes.into_iter().map(|change| event(controller, now, &store, change)).collect::<String>()
     });
-    read.await.ok()
+    read.await.ok().map(Bytes::from)
 }
 
-fn event(controller: &Controller, now: Moment, store: &StoreId, changed: Changed) -> Event {
+fn event(controller: &Controller, now: Moment, store: &StoreId, changed: Changed) -> String {
     let of_label = |label, button| {
         let health = controller.fleet().label(label).map(|label| Health::of(label, now));
         Told::Label { store, label, health, button }
@@ -203,7 +288,8 @@ fn event(controller: &Controller, now: Moment, store: &StoreId, changed: Changed
             ("approval", Told::Approval { store, facet: row.facet(), key: row.id().to_owned(), id })
         }
     };
-    Event::default().event(kind).data(serde_json::to_string(&told).expect("a struct of texts is JSON"))
+    let data = serde_json::to_string(&told).expect("a struct of texts is JSON");
+    format!("event: {kind}\ndata: {data}\n\n")
 }
 
 /// The first change and those behind it, each once; none when the reader has lagged.

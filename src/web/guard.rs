@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -91,24 +92,18 @@ pub(super) async fn headers(State(web): State<Arc<Web>>, request: Request, next:
     response
 }
 
-/// Refuses writes to the interface that are not JSON; the pages' forms are.
-pub(super) async fn writes(request: Request, next: Next) -> Response {
-    match check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
-}
-
-fn check(request: &Request) -> Result<(), Problem> {
+/// Refuses a write to the interface whose body is not JSON; the pages' forms are no such writes.
+pub(super) fn writes(request: &Request) -> Result<(), Problem> {
     let method = request.method();
-    // A DELETE has no body to describe.
-    if method.is_safe() || *method == Method::DELETE || !request.uri().path().starts_with("/v1/") {
+    // A DELETE has no body to describe, and neither has a write that needs none.
+    let has_body = *method != Method::DELETE && !request.body().is_end_stream();
+    if method.is_safe() || !has_body || !request.uri().path().starts_with("/v1/") {
         return Ok(());
     }
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !is_json(content_type) {
-        let detail = format!("a write must have `Content-Type: application/json`, not `{content_type}`");
+        let detail = format!("a body must have `Content-Type: application/json`, not `{content_type}`");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     Ok(())

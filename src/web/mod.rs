@@ -98,6 +98,7 @@ struct Shop {
     /// Held while a request is carried out, so that "unchanged" is only said of what the journal holds. The
     /// items of a batch are carried out together, so this costs a lone request one group commit at most.
     writes: Mutex<()>,
+    events: Arc<events::Teller>,
 }
 
 /// Cancelled when the process is about to end: event streams end by it.
@@ -120,7 +121,9 @@ impl Web {
         templates: TemplateLibrary,
         way: Way,
     ) -> Self {
-        let shop = |StoreInfo { handle, name }| (handle.id().clone(), Shop { handle, name, writes: Mutex::default() });
+        let shop = |StoreInfo { handle, name }| {
+            (handle.id().clone(), Shop { handle, name, writes: Mutex::default(), events: Arc::default() })
+        };
         Self {
             stores: stores.into_iter().map(shop).collect(),
             metrics,
@@ -159,17 +162,21 @@ impl Web {
 
     /// The store that a path names.
     fn shop(&self, id: &str) -> Result<&Shop, Problem> {
-        let id: StoreId = id.parse().map_err(Problem::bad_request)?;
+        let refused = |error| Problem::bad_request(error).or_in_chinese(format!("“{id}”不是门店编号。"));
+        let id: StoreId = id.parse().map_err(refused)?;
         self.stores.get(&id).ok_or_else(|| {
             let known = self.stores.keys().map(StoreId::as_str).collect::<Vec<_>>().join(", ");
             Problem::not_found(format!("store `{id}` is not configured; there are {known}"))
+                .or_in_chinese(format!("没有门店 {id}。已配置的门店：{known}。"))
         })
     }
 }
 
 /// The label that a path names.
 fn label_id(text: &str) -> Result<LabelId, Problem> {
-    text.parse().map_err(Problem::bad_request)
+    let refused =
+        |error| Problem::bad_request(error).or_in_chinese(format!("“{text}”不是价签编号，编号为 16 位十六进制数字。"));
+    text.parse().map_err(refused)
 }
 
 /// Everything that is served.
@@ -180,7 +187,6 @@ pub fn router(web: Web) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(pages::problems))
-        .layer(middleware::from_fn(guard::writes))
         .layer(middleware::from_fn_with_state(Arc::clone(&web), session::identify))
         .layer(middleware::from_fn(server::in_time))
         .layer(CompressionLayer::new())
@@ -192,5 +198,6 @@ async fn no_such_path(uri: Uri) -> Response {
     if uri.path().starts_with("/v1/") {
         return Problem::not_found(format!("there is nothing at {}", uri.path())).into_response();
     }
-    pages::PageProblem::from(Problem::not_found(format!("there is no page at {}", uri.path()))).into_response()
+    let problem = Problem::not_found(format!("there is no page at {}", uri.path()));
+    pages::PageProblem::from(problem.or_in_chinese(format!("没有页面 {}。", uri.path()))).into_response()
 }

@@ -135,7 +135,8 @@ async fn kept(shop: &Shop, digest: Digest) -> Result<Planes, Problem> {
 
 /// For a label that this store does not have.
 pub(super) fn unknown(label: LabelId) -> Problem {
-    crate::controller::message::Refusal::UnknownLabel(label).into()
+    let problem: Problem = crate::controller::message::Refusal::UnknownLabel(label).into();
+    problem.or_in_chinese(format!("本店没有价签 {label}。"))
 }
 
 /// The desired picture, faded, and in magenta whatever the reported one shows otherwise.

@@ -25,8 +25,11 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         route(Method::GET, "/healthz", Need::Nothing, async || "ok\n")
             .tells(Told::of("Whether the process lives").gives_other("text/plain")),
-        route(Method::GET, "/readyz", Need::Nothing, ready)
-            .tells(Told::of("Whether every store answers").gives_other("text/plain")),
+        route(Method::GET, "/readyz", Need::Nothing, ready).tells(
+            Told::of("Whether every store answers")
+                .gives_other("text/plain")
+                .refuses_plainly(StatusCode::SERVICE_UNAVAILABLE),
+        ),
         route(Method::GET, "/metrics", Need::Everywhere(Role::Viewer), exposition)
             .tells(Told::of("Metrics in the Prometheus text format").gives_other("text/plain")),
     ]

@@ -19,6 +19,8 @@ use crate::run::templates::EditError;
 pub(super) struct Problem {
     pub(super) status: StatusCode,
     pub(super) detail: String,
+    /// The same for a page that is read in Chinese; none where only programs and slips of theirs get here.
+    pub(super) chinese: Option<String>,
 }
 
 /// Its form on the wire.
@@ -33,7 +35,12 @@ pub(super) struct Details<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Display) -> Self {
-        Self { status, detail: detail.to_string() }
+        Self { status, detail: detail.to_string(), chinese: None }
+    }
+
+    /// Adds what a page says in Chinese.
+    pub(super) fn or_in_chinese(self, chinese: impl Into<String>) -> Self {
+        Self { chinese: Some(chinese.into()), ..self }
     }
 
     /// The request cannot be understood.

@@ -15,7 +15,7 @@ use gondola_protocol::StoreId;
 use super::openapi::{self, Told};
 use super::pages::PageProblem;
 use super::problem::Problem;
-use super::{Web, api, idempotency, pages, probes, session};
+use super::{Web, api, guard, idempotency, pages, probes, session};
 use crate::accounts::{Act, Role, Visitor};
 
 /// Longest path that is noted.
@@ -116,6 +116,9 @@ async fn admit(
     if let Err(refused) = check(need, visitor.as_ref(), store.as_deref()) {
         return refused.respond(&request);
     }
+    if let Err(problem) = guard::writes(&request) {
+        return problem.into_response();
+    }
     match visitor {
         Some(visitor) if !request.method().is_safe() && effect == Effect::Changes => {
             let (who, now) = (visitor.who.to_string(), web.accounts.now());
@@ -202,7 +205,8 @@ impl Refused {
 }
 
 fn forbidden(wanted: &str) -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, format!("this needs {wanted}; ask an admin"))
+    let problem = Problem::new(StatusCode::FORBIDDEN, format!("this needs {wanted}; ask an admin"));
+    problem.or_in_chinese("您的权限不足，请联系管理员。")
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {

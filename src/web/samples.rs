@@ -3,6 +3,7 @@
 use gondola_protocol::{Moment, Panel};
 
 use super::problem::Problem;
+use super::url_query;
 use crate::catalog::product::Product;
 use crate::catalog::settings::Settings;
 use crate::catalog::sku::Sku;
@@ -25,7 +26,8 @@ macro_rules! samples {
     };
 }
 
-const SAMPLES: [Sample; 6] = samples!("pistachios", "clementines", "egg-cakes", "gift-box", "honey", "salt");
+const SAMPLES: [Sample; 7] =
+    samples!("pistachios", "clementines", "egg-cakes", "gift-box", "honey", "salt", "soy-milk");
 
 /// Which product a template is tried on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +74,21 @@ fn sampled(text: &str, store: StoreView, settings: Settings) -> LabelView {
     LabelView { store, products: vec![catalog.view(&product.sku, SAMPLED_AT)] }
 }
 
+/// What shows best what a template is for on a panel, as a query: a product of the store that the rules give the template
+/// to, else a sample that they give it to, else any product.
+pub(super) fn best(controller: &Controller, now: Moment, template: &str, panel: Panel) -> String {
+    let gets_it = |view: &LabelView| controller.templates().select(view, panel) == template;
+    let of_store = products(controller, now, template, panel, 1).into_iter().next().map(|(sku, _)| sku);
+    let suits = |sku: &Sku| gets_it(&controller.view(std::slice::from_ref(sku), now));
+    if of_store.as_ref().is_none_or(|sku| !suits(sku)) {
+        let sample = names().zip(views(controller)).find(|(_, view)| gets_it(view));
+        if let Some((name, _)) = sample {
+            return format!("sample={name}");
+        }
+    }
+    of_store.map_or_else(|| format!("sample={}", SAMPLES[0].0), |sku| url_query("sku", sku.as_str()))
+}
+
 /// The store's first products that the rules give a template to on a panel; any where there is none such.
 pub(super) fn products(
     controller: &Controller,
@@ -109,6 +126,8 @@ mod tests {
             let view = sampled(text, store.clone(), settings.clone());
             assert!(view.products[0].name.is_some(), "{name}");
         }
+        let soy_milk = sampled(SAMPLES[6].1, store.clone(), settings.clone());
+        assert_eq!(soy_milk.products[0].promotion.as_ref().map(|one| one.kind.as_str()), Some("limited_time"));
         let pistachios = sampled(SAMPLES[0].1, store, settings);
         assert!(pistachios.products[0].promotion.is_some(), "its promotion holds at that instant");
     }

@@ -1,5 +1,8 @@
 //! Which labels a list shows: its filters, where it goes on, and how many at most.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
 use gondola_protocol::{LabelId, Moment, StationId};
 
 use super::problem::Problem;
@@ -7,6 +10,10 @@ use crate::catalog::sku::Sku;
 use crate::controller::Controller;
 use crate::fleet::health::{Health, Problem as LabelProblem};
 use crate::fleet::label::Label;
+
+/// Products that are found by name first, so that their labels are known at once. A text that finds more is in so many
+/// names that a page of labels is full before long.
+const NAMED_MAX: usize = 1_000;
 
 /// Which labels.
 #[derive(Debug, Default)]
@@ -42,7 +49,8 @@ impl Selection {
     /// Takes the labels that are selected, in the order of their ids.
     pub(super) fn pick<T>(&self, controller: &Controller, now: Moment, take: impl Fn(&Label) -> T) -> Picked<T> {
         let ahead = controller.fleet().labels().filter(|label| self.after.is_none_or(|after| label.id > after));
-        let mut chosen = ahead.filter(|label| self.filter.passes(controller, label, now));
+        let mut finder = Finder::of(&self.filter.text, controller);
+        let mut chosen = ahead.filter(|label| self.filter.passes(controller, label, now) && finder.finds(label));
         let mut items = Vec::new();
         let mut last = None;
         for label in chosen.by_ref().take(self.limit) {
@@ -61,22 +69,65 @@ impl Filter {
             && self.problem.is_none_or(|problem| LabelProblem::of(label).any(|found| found == problem))
             && self.base_station.as_ref().is_none_or(|station| base_station(controller, label) == Some(station))
             && self.sku.as_ref().is_none_or(|sku| skus(label).contains(sku))
-            && (self.text.is_empty() || self.finds(controller, label))
+    }
+}
+
+/// Finds a lower-case text in labels: in id, products and position. It looks at every label of a store in one turn, so it
+/// makes no text anew for each.
+struct Finder<'a> {
+    text: &'a str,
+    controller: &'a Controller,
+    /// The labels of the products that have it in their names; none where there are too many of these.
+    named: Option<BTreeSet<LabelId>>,
+    place: String,
+}
+
+impl<'a> Finder<'a> {
+    fn of(text: &'a str, controller: &'a Controller) -> Self {
+        let named = || {
+            let products = controller.catalog().products();
+            let has_it = |name: &str| holds(name, text);
+            let mut found = products.filter(|product| product.name.as_deref().is_some_and(has_it));
+            let named = found.by_ref().take(NAMED_MAX);
+            let labels = named.flat_map(|product| controller.fleet().labels_of(&product.sku)).collect();
+            found.next().is_none().then_some(labels)
+        };
+        let named = if text.is_empty() { None } else { named() };
+        Self { text, controller, named, place: String::new() }
     }
 
-    fn finds(&self, controller: &Controller, label: &Label) -> bool {
-        let found = |text: &str| text.to_lowercase().contains(&self.text);
+    fn finds(&mut self, label: &Label) -> bool {
+        let text = self.text;
+        if text.is_empty() {
+            return true;
+        }
+        if let Some(named) = &self.named
+            && named.contains(&label.id)
+        {
+            return true;
+        }
         let position = &label.position;
-        found(&label.id.to_string())
-            || found(&place(label))
-            || [&position.aisle, &position.shelf, &position.slot]
-                .into_iter()
-                .any(|part| part.to_lowercase() == self.text)
+        self.place.clear();
+        // A text takes what is written to it.
+        let _ = write!(self.place, "{} ", label.id);
+        write_place(label, &mut self.place);
+        let name_of = |sku: &Sku| self.controller.catalog().product(sku)?.name.as_deref();
+        holds(&self.place, text)
+            || [&position.aisle, &position.shelf, &position.slot].into_iter().any(|part| part.to_lowercase() == text)
             || skus(label).iter().any(|sku| {
-                let name = controller.catalog().product(sku).and_then(|product| product.name.as_deref());
-                found(sku.as_str()) || name.is_some_and(found)
+                holds(sku.as_str(), text) || self.named.is_none() && name_of(sku).is_some_and(|name| holds(name, text))
             })
     }
+}
+
+/// Whether a text has a lower-case one in it, in whatever case.
+pub(super) fn holds(text: &str, lower: &str) -> bool {
+    if lower.is_ascii() {
+        let wanted = lower.as_bytes();
+        return wanted.is_empty()
+            || text.as_bytes().windows(wanted.len()).any(|window| window.eq_ignore_ascii_case(wanted));
+    }
+    text.contains(lower) || text.chars().any(char::is_uppercase) && text.to_lowercase().contains(lower)
 }
 
 /// The base station that a label's pictures go through: the one that carries one now, else the best.
@@ -92,10 +143,19 @@ pub(super) fn skus(label: &Label) -> &[Sku] {
 
 /// Where a label hangs, in words: `aisle 3, shelf 2, slot 5`; empty when nobody said.
 pub(super) fn place(label: &Label) -> String {
+    let mut place = String::new();
+    write_place(label, &mut place);
+    place
+}
+
+fn write_place(label: &Label, place: &mut String) {
     let position = &label.position;
     let parts = [("aisle", &position.aisle), ("shelf", &position.shelf), ("slot", &position.slot)];
-    let said = parts.into_iter().filter(|(_, text)| !text.is_empty());
-    said.map(|(word, text)| format!("{word} {text}")).collect::<Vec<_>>().join(", ")
+    let mut comma = "";
+    for (word, text) in parts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        place.extend([comma, word, " ", text]);
+        comma = ", ";
+    }
 }
 
 /// A health by its name on the wire.
@@ -123,4 +183,25 @@ pub(super) fn problem(name: &str) -> Result<LabelProblem, Problem> {
         let known = PROBLEMS.map(problem_name).join(", ");
         Problem::bad_request(format!("problem `{name}` is not known; expected one of {known}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_in_whatever_case() {
+        for (text, lower, found) in [
+            ("Product 999", "product 9", true),
+            ("0000021B6D403B1E", "1b6d", true),
+            ("加州开心果 Pistachios", "开心", true),
+            ("加州开心果 Pistachios", "pistachio", true),
+            ("Imkerei GRÜNWÄLDER", "grünwälder", true),
+            ("加州开心果", "蜂蜜", false),
+            ("short", "longer than it", false),
+            ("anything", "", true),
+        ] {
+            assert_eq!(holds(text, lower), found, "{lower} in {text}");
+        }
+    }
 }

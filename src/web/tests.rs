@@ -519,7 +519,7 @@ async fn only_json_may_write() {
     let site = Site::start().await;
     let url = format!("{}/v1/stores/hz-001/labels", site.address);
     let form = site.client.post(&url).header(header::CONTENT_TYPE, "text/plain").body("{}").send().await.unwrap();
-    check_problem("form", form, 415, "a write must have `Content-Type: application/json`, not `text/plain`").await;
+    check_problem("form", form, 415, "a body must have `Content-Type: application/json`, not `text/plain`").await;
     let json = [(header::CONTENT_TYPE, "application/json")];
     let long =
         site.client.post(&url).header(&json[0].0, json[0].1).body(vec![b' '; (1 << 20) + 1]).send().await.unwrap();

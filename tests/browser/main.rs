@@ -4,6 +4,7 @@
 mod pages;
 mod people;
 mod shop;
+mod trouble;
 mod work;
 
 use std::collections::BTreeSet;

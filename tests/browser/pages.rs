@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, ensure};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
-use serde_json::json;
+use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 
 use crate::people::{PHONE, picture, pictures, visit_in};
@@ -125,12 +125,34 @@ fn gallery(width: u32, shrunk: u32, columns: u32) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
+/// Raises alerts of two kinds, of which somebody looks after one.
+async fn trouble(browser: &WebDriver) -> anyhow::Result<()> {
+    const STORE: &str = "/v1/stores/demo";
+    let row = |revision: u64, price: &str| json!({"sku": "7001", "revision": revision, "name": "蜂蜜", "price": price});
+    let label = json!({"label": "00000000000000FD", "panel": "bwr-296x128"});
+    let (_, known) = ask(browser, "GET", &format!("{STORE}/products?limit=1000"), Value::Null).await?;
+    let sold: Vec<&Value> = known["items"].as_array().into_iter().flatten().map(|product| &product["sku"]).collect();
+    let assortment = json!({"revision": 1, "add": sold, "remove": ["7001"]});
+    for (method, path, body) in [
+        ("PUT", format!("{STORE}/products"), json!({"items": [row(1, "12.00"), row(2, "120.00")]})),
+        ("POST", format!("{STORE}/labels"), json!({ "items": [label] })),
+        ("POST", format!("{STORE}/labels/00000000000000FD/bind"), json!({"skus": ["7001"]})),
+        ("PUT", format!("{STORE}/assortment"), json!({ "items": [assortment] })),
+        ("POST", format!("{STORE}/alerts/not_for_sale:7001/acknowledge"), json!({})),
+    ] {
+        let (status, answer) = ask(browser, method, &path, body).await?;
+        ensure!(status < 300, "{path}: {status} {answer}");
+    }
+    Ok(())
+}
+
 async fn every_page(screen: Screen, width: u32, shrunk: u32, columns: u32) -> anyhow::Result<()> {
     for look in LOOKS {
         let visited = visit_in(look.scheme, screen, async |browser, origin| {
             until::<bool>(browser, "return document.querySelectorAll('.card img').length > 2").await?;
             let (status, _) = ask(browser, "POST", "/v1/stores/demo/push", json!({ "resend": true })).await?;
             ensure!(status == 202, "{status}");
+            trouble(browser).await?;
             let wrong = look_at_all(browser, origin, width, look).await?;
             ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
             Ok(())

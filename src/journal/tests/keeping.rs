@@ -112,7 +112,17 @@ fn a_checkpoint_holds_exchanges_the_alerts_that_hold_and_the_newest_news() {
     let alert = |second: u64, subject: &str, state: State| {
         let (at, subject) = (Moment::from_secs(second), subject.to_owned());
         let (number, text) = (second * 1_000, "it is so".to_owned());
-        Entry::Alert(Alert { number, rule: Rule::Stranger, subject, state, text, at, since: at, acknowledged: None })
+        Entry::Alert(Alert {
+            number,
+            rule: Rule::Stranger,
+            subject,
+            state,
+            text,
+            cause: None,
+            at,
+            since: at,
+            acknowledged: None,
+        })
     };
     let directory = MemoryDirectory::default();
     let replaced = Entry::Replaced {

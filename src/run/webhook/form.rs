@@ -151,7 +151,10 @@ fn text_of(shop: &Shop, news: News<'_>, language: Language) -> (String, usize) {
 fn alert_text(alert: &Alert, zone: &TimeZone, language: Language) -> String {
     let name = say(words::name(alert.rule), language);
     let subject = &alert.subject;
-    let words = shortened(&alert.text);
+    let words = match language {
+        Language::English => shortened(&alert.text),
+        Language::Chinese => shortened(&alert.chinese()),
+    };
     let since = instant::on_the_clock(alert.since, alert.at, zone);
     match (alert.state, &alert.acknowledged, language) {
         (State::Cleared, _, Language::English) => format!("[over] {name} ({subject}), since {since}"),
@@ -212,7 +215,7 @@ pub(super) fn refusal(form: Form, status: StatusCode, body: &[u8]) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{Acknowledged, Rule};
+    use crate::alert::{Acknowledged, Cause, Rule};
     use crate::journal::Hash32;
 
     const NOW: Moment = Moment::from_secs(1_795_536_000);
@@ -229,6 +232,7 @@ mod tests {
             subject: "front".to_owned(),
             state: State::Raised,
             text: "base station `front` is away: <no answer>".to_owned(),
+            cause: Some(Cause::StationDown { why: Some("<no answer>".to_owned()) }),
             at: NOW,
             since: NOW,
             acknowledged: None,
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn chats_get_the_text_that_they_take() {
-        let text = "Gondola · 杭州解百店 (hz-001)\n【告警】 基站离线 (front)\nbase station `front` is away: <no answer>\n\
+        let text = "Gondola · 杭州解百店 (hz-001)\n【告警】 基站离线 (front)\n基站 front 离线：<no answer>\n\
             → 请检查其电源和网络；期间价签保持原有价格。";
         let dingtalk = deliver(Form::DingTalk, Some("SEC0123"), &[alert(7)]);
         assert_eq!(body(&dingtalk), json!({"msgtype": "text", "text": {"content": text}}));
@@ -294,7 +298,8 @@ mod tests {
 
     #[test]
     fn a_chat_is_told_of_several_at_once_as_far_as_there_is_room() {
-        let alerts: Vec<Alert> = (0..30).map(|number| Alert { text: "价".repeat(1_000), ..alert(number) }).collect();
+        let alerts: Vec<Alert> =
+            (0..30).map(|number| Alert { text: "价".repeat(1_000), cause: None, ..alert(number) }).collect();
         let delivery = deliver(Form::WeCom, None, &alerts);
         let text = body(&delivery)["text"]["content"].as_str().unwrap().to_owned();
         assert!((3..30).contains(&delivery.alerts) && text.len() <= 2_048, "{} in {}", delivery.alerts, text.len());

@@ -170,7 +170,7 @@ pub(in crate::web) struct DraftPreview {
     panel: Option<String>,
     /// One of the store's products.
     sku: Option<String>,
-    /// Instead of it, a product that ships: pistachios, clementines, egg-cakes, gift-box, honey or salt.
+    /// Instead of it, a product that ships: pistachios, clementines, egg-cakes, gift-box, honey, salt or soy-milk.
     sample: Option<String>,
     /// 1 to 8.
     scale: Option<String>,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::openapi::Told;
 use super::problem::Problem;
@@ -37,7 +37,7 @@ const ITEMS_MAX: usize = 1_000;
 const ITEMS_DEFAULT: usize = 100;
 
 /// One page of a list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 struct List<T> {
     items: Vec<T>,
     /// The cursor of the next page; none at the end.
@@ -61,11 +61,11 @@ pub(super) fn routes() -> Vec<Route> {
     const ACCEPTED: StatusCode = StatusCode::ACCEPTED;
     const DESIGN: Need = Need::Everywhere(Role::Admin);
     let mut routes = vec![
-        get("/v1/stores", LOOK, stores::list, Told::of("The stores that you may look into").gives::<List<stores::StoreJson>>(OK)),
+        get("/v1/stores", LOOK, stores::list, Told::of("The stores that you may look into").gives_list::<stores::StoreJson>()),
         get("/v1/stores/{store}", LOOK, stores::show, Told::of("A store with its counts and base stations").gives::<stores::SummaryJson>(OK)),
-        get("/v1/stores/{store}/base-stations", LOOK, stores::base_stations, Told::of("Base stations").gives::<List<stores::StationJson>>(OK)),
+        get("/v1/stores/{store}/base-stations", LOOK, stores::base_stations, Told::of("Base stations").gives_list::<stores::StationJson>()),
         get("/v1/stores/{store}/accuracy", LOOK, accuracy::show, Told::of("How many labels show the right picture, now and over time, and how long pictures take").gives::<accuracy::AccuracyJson>(OK)),
-        get("/v1/stores/{store}/products", LOOK, products::list, Told::of("Products, by a part of their name or by bar code").query::<products::ListQuery>().gives::<List<products::ProductJson>>(OK)),
+        get("/v1/stores/{store}/products", LOOK, products::list, Told::of("Products, by a part of their name or by bar code").query::<products::ListQuery>().gives_list::<products::ProductJson>()),
         put("/v1/stores/{store}/products", LEAD, rows::put_products, Told::of("Replace products' base facets: rows as in the feed").takes::<bodies::Rows>().gives::<results::Results>(OK)),
         patch("/v1/stores/{store}/products", LEAD, rows::patch_products, Told::of("Change some fields of products").takes::<bodies::Rows>().gives::<results::Results>(OK)),
         get("/v1/stores/{store}/products/{sku}", LOOK, products::show, Told::of("A product, and its shelf price at an instant").query::<products::Query>().gives::<products::ProductJson>(OK)),
@@ -77,14 +77,14 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/stores/{store}/pushes/{id}", LOOK, jobs::show_push, Told::of("How far a push is").gives::<jobs::PushJson>(OK)),
         post("/v1/stores/{store}/reload", LEAD, jobs::reload, Told::of("Fetch facets whole").takes::<bodies::Reload>().gives::<jobs::Started>(ACCEPTED)),
         get("/v1/stores/{store}/reloads/{id}", LOOK, jobs::show_reload, Told::of("How far a reload is").gives::<jobs::ReloadJson>(OK)),
-        get("/v1/stores/{store}/alerts", LOOK, alerts::list, Told::of("Alerts that hold, or those that are over").query::<alerts::Query>().gives::<List<alerts::AlertJson>>(OK)),
+        get("/v1/stores/{store}/alerts", LOOK, alerts::list, Told::of("Alerts that hold, or those that are over").query::<alerts::Query>().gives_list::<alerts::AlertJson>()),
         post("/v1/stores/{store}/alerts/{id}/acknowledge", BIND, alerts::acknowledge, Told::of("Note that you look after an alert").gives_nothing()),
-        get("/v1/stores/{store}/approvals", LOOK, approvals::list, Told::of("Changes that wait for a person").query::<Page>().gives::<List<approvals::HeldJson>>(OK)),
+        get("/v1/stores/{store}/approvals", LOOK, approvals::list, Told::of("Changes that wait for a person").query::<Page>().gives_list::<approvals::HeldJson>()),
         post("/v1/stores/{store}/approvals/{id}/approve", LEAD, approvals::approve, Told::of("Let a change through").gives_nothing()),
         post("/v1/stores/{store}/approvals/{id}/reject", LEAD, approvals::reject, Told::of("Refuse a change").gives_nothing()),
         post("/v1/stores/{store}/bindings", BIND, batch::bind, Told::of("Bind up to 1000 labels").takes::<bodies::Bindings>().gives::<results::Results>(OK)),
         get("/v1/stores/{store}/scan", LOOK, scan::scan, Told::of("What a scanned code is: a label, or products by SKU or bar code").query::<scan::Query>().gives::<scan::ScanJson>(OK)),
-        get("/v1/stores/{store}/labels", LOOK, labels::list, Told::of("Labels").query::<labels::Query>().gives::<List<labels::LabelJson>>(OK)),
+        get("/v1/stores/{store}/labels", LOOK, labels::list, Told::of("Labels").query::<labels::Query>().gives_list::<labels::LabelJson>()),
         post("/v1/stores/{store}/labels", BIND, batch::register, Told::of("Register up to 1000 labels").takes::<bodies::Registrations>().gives::<results::Results>(OK)),
         get("/v1/stores/{store}/enrolment", LOOK, enrolment::show, Told::of("Until when labels that report are registered unasked").gives::<enrolment::EnrolmentJson>(OK)),
         post("/v1/stores/{store}/enrolment", LEAD, enrolment::set, Told::of("Register every label that reports within some minutes; 0 ends it").takes::<bodies::Enrolment>().gives::<enrolment::EnrolmentJson>(OK)),
@@ -96,10 +96,10 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/stores/{store}/labels/{label}/image.png", LOOK, picture::image, Told::of("What should be on a label, what is, or where they differ").query::<picture::Query>().gives_other("image/png")),
         get("/v1/stores/{store}/audit", LOOK, audit::show, Told::of("What a label's glass was proven to show at an instant").query::<audit::Query>().gives::<audit::AuditJson>(OK)),
         get("/v1/stores/{store}/pictures/{digest}", LOOK, picture::by_digest, Told::of("A picture that is kept").gives_other("image/png")),
-        get("/v1/templates", LOOK, templates::list, Told::of("Templates").gives::<List<templates::TemplateJson>>(OK)),
+        get("/v1/templates", LOOK, templates::list, Told::of("Templates").gives_list::<templates::TemplateJson>()),
         get("/v1/templates/{template}", LOOK, templates::show, Told::of("A template and its text").gives::<templates::TemplateJson>(OK)),
         put("/v1/templates/{template}", DESIGN, templates::put, Told::of("Change a template: labels that show it get a new picture").takes::<bodies::TemplateText>().gives::<templates::TemplateJson>(OK)),
-        get("/v1/templates/{template}/versions", LOOK, templates::versions, Told::of("Who changed a template when, newest first").gives::<List<templates::VersionJson>>(OK)),
+        get("/v1/templates/{template}/versions", LOOK, templates::versions, Told::of("Who changed a template when, newest first").gives_list::<templates::VersionJson>()),
         get("/v1/templates/{template}/versions/{version}", LOOK, templates::version, Told::of("A version and its text; 0 is the template as it came").gives::<templates::VersionJson>(OK)),
         post("/v1/templates/{template}/rollback", DESIGN, templates::roll_back, Told::of("Take up an earlier version's text again").takes::<bodies::RollBack>().gives::<templates::TemplateJson>(OK)),
         get("/v1/stores/{store}/templates/{template}/preview.png", LOOK, templates::preview, Told::of("What a template makes of a product").query::<templates::PreviewQuery>().gives_other("image/png")),

@@ -20,6 +20,7 @@ use crate::instant;
 use crate::web::Web;
 use crate::web::problem::Problem;
 use crate::web::request::Params;
+use crate::web::selection;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -164,7 +165,7 @@ impl Wanted {
         let Some(product) = item.product() else { return false };
         let is_code = self.barcode.is_none() || self.barcode.as_deref() == product.barcode.as_deref();
         let names = [Some(sku.as_str()), product.name.as_deref(), product.brand.as_deref()];
-        is_code && names.into_iter().flatten().any(|name| name.to_lowercase().contains(&self.text))
+        is_code && names.into_iter().flatten().any(|name| selection::holds(name, &self.text))
     }
 }
 

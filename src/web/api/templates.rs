@@ -52,8 +52,9 @@ pub(super) struct TemplateJson {
 #[derive(Serialize, ToSchema)]
 pub(super) struct VersionJson {
     version: u32,
-    at: String,
-    by: String,
+    /// None for the template as it came.
+    at: Option<String>,
+    by: Option<String>,
     /// The version whose text it took up again.
     restores: Option<u32>,
     /// None in lists.
@@ -98,8 +99,8 @@ fn template_json(name: String, newest: Option<&Version>, zone: &TimeZone, text: 
 fn version_json(version: &Version, zone: &TimeZone, text: Option<String>) -> VersionJson {
     VersionJson {
         version: version.number,
-        at: instant::rfc3339(version.at, zone),
-        by: version.by.clone(),
+        at: Some(instant::rfc3339(version.at, zone)),
+        by: Some(version.by.clone()),
         restores: version.restores,
         text,
     }
@@ -154,10 +155,11 @@ pub(super) async fn version(
     let (zone, number) = (web.time_zone().await, number(&version)?);
     let read = web.templates(move |library| {
         let text = library.version_text(&template, number)?;
-        let came = Version { number: 0, at: gondola_protocol::Moment::ZERO, by: String::new(), restores: None };
         let versions = library.versions(&template);
-        let version = versions.iter().find(|version| version.number == number).unwrap_or(&came);
-        Ok(version_json(version, &zone, Some(text)))
+        Ok(match versions.iter().find(|version| version.number == number) {
+            Some(version) => version_json(version, &zone, Some(text)),
+            None => VersionJson { version: 0, at: None, by: None, restores: None, text: Some(text) },
+        })
     });
     read.await.map(Json)
 }
@@ -211,7 +213,7 @@ pub(in crate::web) struct PreviewQuery {
     panel: Option<String>,
     /// One of the store's products.
     sku: Option<String>,
-    /// A product that ships: pistachios, clementines, egg-cakes, gift-box, honey or salt.
+    /// A product that ships: pistachios, clementines, egg-cakes, gift-box, honey, salt or soy-milk.
     sample: Option<String>,
     /// 1 to 8.
     scale: Option<String>,

@@ -132,7 +132,7 @@ impl Seen {
         html! {
             strong { (language.say(name.0, name.1)) }
             @match of_whole_store(alert.rule) { true => {}, false => { " · " span.id { (alert.subject) } } }
-            " · " (words::sentence(&alert.text)) " "
+            " · " (words::alert(alert, language)) " "
             span.action { (language.say(action.0, action.1)) } " "
             @match alert.rule {
                 Rule::StaleLabels => { a href={ "/stores/" (store) "?health=stale" } { (language.say("Which ones", "查看价签")) } " " }

@@ -48,9 +48,9 @@ struct Named {
 }
 
 impl Kind {
-    fn holds(self, label: &Label, now: Moment) -> bool {
+    fn holds(self, label: &Label, of_label: Health) -> bool {
         match self {
-            Self::Health(health) => Health::of(label, now) == health,
+            Self::Health(health) => of_label == health,
             Self::LowBattery => LabelProblem::of(label).any(|problem| problem == LabelProblem::LowBattery),
         }
     }
@@ -113,28 +113,32 @@ impl Kind {
 }
 
 impl Attention {
-    pub(super) fn of(controller: &Controller, now: Moment, language: Language) -> Self {
-        let group = |kind: Kind| {
-            let mut troubled = controller.fleet().labels().filter(|label| kind.holds(label, now));
-            let named: Vec<Named> = troubled
-                .by_ref()
-                .take(NAMED_MAX)
-                .map(|label| Named::of(controller, label, kind, (now, language)))
-                .collect();
-            Group { kind, count: named.len() + troubled.count(), named }
-        };
-        Self { groups: KINDS.into_iter().map(group).filter(|group| group.count > 0).collect(), language }
+    /// Before any label was looked at.
+    pub(super) fn new(language: Language) -> Self {
+        let group = |kind| Group { kind, count: 0, named: Vec::new() };
+        Self { groups: KINDS.into_iter().map(group).collect(), language }
+    }
+
+    /// Takes a label in, if it is in trouble.
+    pub(super) fn note(&mut self, controller: &Controller, label: &Label, health: Health, now: Moment) {
+        let language = self.language;
+        for group in self.groups.iter_mut().filter(|group| group.kind.holds(label, health)) {
+            group.count += 1;
+            if group.named.len() < NAMED_MAX {
+                group.named.push(Named::of(controller, label, group.kind, (now, language)));
+            }
+        }
     }
 
     pub(super) fn markup(&self, store: &StoreId) -> Markup {
-        if self.groups.is_empty() {
+        if self.groups.iter().all(|group| group.count == 0) {
             return html! {};
         }
         let language = self.language;
         html! {
             section.attention {
                 h2 { (language.say("Needs a person", "需要处理")) }
-                @for group in &self.groups {
+                @for group in self.groups.iter().filter(|group| group.count > 0) {
                     h3 {
                         span.mark data-health=(group.kind.shade()) { (group.kind.name(language)) }
                         " " (layout::counted(group.count, layout::LABELS, language)) (language.say(". ", "。"))

@@ -79,7 +79,10 @@ impl Frame {
         let title = self.say(english, chinese);
         let content = html! {
             h1 { (title) }
-            p { (words::sentence(&problem.detail)) }
+            @match (&problem.chinese, self.language) {
+                (Some(chinese), Language::Chinese) => p { (chinese) },
+                _ => p { (words::sentence(&problem.detail)) },
+            }
             p { a href="/" { (self.say("Back to the overview", "返回首页")) } }
         };
         self.page(title, None, &content)

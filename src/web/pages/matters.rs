@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{layout, words};
 use crate::alert::words as alert_words;
-use crate::alert::{Alert, Rule};
+use crate::alert::{Alert, Rule, suspicion};
 use crate::catalog::approvals::{Held, HeldId};
 use crate::catalog::wire::{Change, Facet};
 use crate::controller::Controller;
@@ -57,7 +57,7 @@ impl Matters {
         let shown = |alert: &Alert| {
             let (english, chinese) = alert_words::name(alert.rule);
             let name = language.say(english, chinese).to_owned();
-            Shown { name, text: words::sentence(&alert.text), since: ago(Some(alert.at)) }
+            Shown { name, text: words::alert(alert, language), since: ago(Some(alert.at)) }
         };
         let source = |(facet, state): (Facet, &ReloadState)| match &state.outcome {
             Ok(report) => html! {
@@ -71,7 +71,10 @@ impl Matters {
         let waiting = |held: &Held| Waiting {
             id: held.id,
             what: name(controller, held, language),
-            reason: words::sentence(&held.reason.to_string()),
+            reason: match language {
+                Language::English => words::sentence(&held.reason.to_string()),
+                Language::Chinese => format!("{}。", suspicion(&held.reason)),
+            },
             since: ago(Some(held.since)),
         };
         Self {

@@ -260,9 +260,11 @@ impl Summary {
         let zone = &controller.catalog().settings().time_zone;
         let mut counts = ORDER.map(|health| (health, 0));
         let mut by_station = std::collections::BTreeMap::new();
+        let mut attention = Attention::new(language);
         for label in fleet.labels() {
             let health = Health::of(label, now);
             counts.iter_mut().filter(|(counted, _)| *counted == health).for_each(|(_, count)| *count += 1);
+            attention.note(controller, label, health, now);
             if let Some(station) = selection::base_station(controller, label) {
                 *by_station.entry(station).or_insert(0) += 1;
             }
@@ -280,7 +282,7 @@ impl Summary {
         };
         Self {
             counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
-            attention: Attention::of(controller, now, language),
+            attention,
             matters: Matters::of(controller, now, language),
             stations: fleet.stations().map(station).collect(),
             strangers: fleet.seen().take(STRANGERS_MAX).map(stranger).collect(),

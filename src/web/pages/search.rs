@@ -114,7 +114,7 @@ impl Found {
             name: selection::skus(label).first().and_then(|sku| catalog.product(sku)?.name.clone().map(Into::into)),
             health: Health::of(label, now),
         });
-        let holds = |field: Option<&str>| field.is_some_and(|field| field.to_lowercase().contains(text));
+        let holds = |field: Option<&str>| field.is_some_and(|field| selection::holds(field, text));
         let products = catalog.products().filter(|product| {
             let fields = [product.name.as_deref(), product.brand.as_deref(), product.barcode.as_deref()];
             holds(Some(product.sku.as_str())) || fields.into_iter().any(holds)

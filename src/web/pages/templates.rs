@@ -54,6 +54,8 @@ struct Bench {
     panels: Vec<Panel>,
     /// `sku=…` and the product's name.
     products: Vec<(String, String)>,
+    /// Which of these, or of the samples, is looked at first.
+    first: String,
     /// Labels that show the template.
     labels: Vec<(LabelId, String)>,
     trials: Vec<(LabelId, Moment)>,
@@ -135,8 +137,7 @@ impl Listed {
         let panel = usual.or_else(|| panels().nth(USUAL)).expect("there are common panels");
         let shows = |label: &&Label| label.desired.as_ref().is_some_and(|desired| *desired.template == *name);
         let labels = controller.fleet().labels().filter(shows).count();
-        let product = samples::products(controller, now, &name, panel, 1).into_iter().next();
-        let product = product.map_or_else(|| "sample=pistachios".to_owned(), |(sku, _)| url_query("sku", sku.as_str()));
+        let product = samples::best(controller, now, &name, panel);
         Self { name, newest, panel, product, labels }
     }
 }
@@ -195,6 +196,7 @@ impl Bench {
         Self {
             panels: suited.into_iter().take(PREVIEWS_MAX).collect(),
             products: products.into_iter().map(named).collect(),
+            first: samples::best(controller, now, name, usual),
             labels: controller.fleet().labels().filter(shows).take(CHOICES_MAX).map(place).collect(),
             trials: controller.trials().all().filter_map(of_this).collect(),
             now,
@@ -222,16 +224,16 @@ impl Bench {
     }
 
     fn previews(&self, frame: &Frame, store: &StoreId, name: &str) -> Markup {
-        let first = self.products.first().map_or("sample=pistachios", |(query, _)| query.as_str());
+        let (first, is_first) = (self.first.as_str(), |query: &str| query == self.first);
         html! {
             div.previews {
                 label { span { (frame.say("Product", "商品")) }
                     select #product {
                         optgroup label=(frame.say("Of the store", "门店商品")) {
-                            @for (query, name) in &self.products { option value=(query) { (name) } }
+                            @for (query, name) in &self.products { option value=(query) selected[is_first(query)] { (name) } }
                         }
                         optgroup label=(frame.say("Samples", "示例")) {
-                            @for sample in samples::names() { option value={ "sample=" (sample) } { (sample) } }
+                            @for sample in samples::names() { option value={ "sample=" (sample) } selected[is_first(&format!("sample={sample}"))] { (sample) } }
                         }
                     }
                 }

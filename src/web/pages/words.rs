@@ -5,6 +5,7 @@ use std::time::Duration;
 use gondola_drivers::Action;
 use gondola_protocol::message::Status;
 
+use crate::alert::Alert;
 use crate::fleet::health::Health;
 use crate::fleet::label::{CommandState, Label};
 use crate::instant;
@@ -146,6 +147,14 @@ pub(super) const fn command_state(state: CommandState, language: Language) -> &'
         CommandState::Over { .. } => ("did not reach the label", "未送达价签"),
     };
     language.say(english, chinese)
+}
+
+/// What is wrong, as a sentence.
+pub(super) fn alert(alert: &Alert, language: Language) -> String {
+    match language {
+        Language::Chinese if alert.cause.is_some() => format!("{}。", alert.chinese()),
+        _ => sentence(&alert.text),
+    }
 }
 
 /// An error's text as a sentence.
