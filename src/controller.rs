@@ -486,9 +486,7 @@ impl Controller {
         self.settle_catalog();
         for _ in 0..TURN_MAX {
             let Some((lane, label)) = self.dirty.pop_first().or_else(|| self.next_of_round()) else { break };
-            self.set_desired(now, label, lane);
-            self.set_upcoming(now, label);
-            self.queue(now, label);
+            self.look_at(now, label, lane);
         }
         self.plan(now);
         // Once nothing that happened is left to look at, so that others are told once of each.
@@ -514,15 +512,18 @@ impl Controller {
     fn settle_catalog(&mut self) {
         // Whole sets, because a promotion touches a whole store.
         let mut touched = self.catalog.take_touched();
-        touched.retain(|sku| self.fleet.is_bound(sku));
-        let labels = touched.iter().flat_map(|sku| self.fleet.labels_of(sku));
-        self.dirty.append(&mut labels.map(|label| (Lane::Price, label)).collect());
-        self.told.unconfirmed.append(&mut touched);
-        let mut points = self.catalog.take_points();
-        while !points.is_empty() {
-            let rest = points.split_off(points.len().min(POINTS_MAX));
+        let mut labels = Vec::with_capacity(touched.len());
+        touched.retain(|sku| {
+            let before = labels.len();
+            labels.extend(self.fleet.labels_of(sku).map(|label| (Lane::Price, label)));
+            labels.len() > before
+        });
+        self.dirty.append(&mut labels.into_iter().collect());
+        self.told.unconfirmed.append(&mut touched.into_iter().collect());
+        let mut points = self.catalog.take_points().into_iter();
+        while points.len() > 0 {
+            let points = points.by_ref().take(POINTS_MAX).collect();
             self.append(vec![Entry::Prices { points }]);
-            points = rest;
         }
         let records = self.catalog.take_records();
         if !records.is_empty() {

@@ -81,10 +81,14 @@ pub struct Planner {
 impl Planner {
     /// Puts a label in line before a base station, or moves it there.
     pub fn enter(&mut self, label: LabelId, lane: Lane, since: Moment, station: &StationId) {
-        self.leave(label);
         let place = (lane, since, label);
-        self.lines.entry(station.clone()).or_default().insert(place);
-        self.places.insert(label, (station.clone(), place));
+        if let Some((station, place)) = self.places.insert(label, (station.clone(), place)) {
+            self.lines.get_mut(&station).map(|line| line.remove(&place));
+        }
+        match self.lines.get_mut(station) {
+            Some(line) => line.insert(place),
+            None => self.lines.entry(station.clone()).or_default().insert(place),
+        };
     }
 
     /// Takes a label out of line.

@@ -156,7 +156,7 @@ async fn feed(store: &StoreHandle, labels: usize, revision: u64) {
 }
 
 async fn register(store: &StoreHandle, labels: usize) {
-    let position = || Position { aisle: "1".to_owned(), shelf: "1".to_owned(), slot: "1".to_owned() };
+    let position = || Position { aisle: "1".into(), shelf: "1".into(), slot: "1".into() };
     let all: Vec<usize> = (0..labels).collect();
     for some in all.chunks(REQUESTS_AT_ONCE) {
         let tasks = some.iter().map(|number| {

@@ -304,10 +304,9 @@ impl Catalog {
         {
             let Some((at, id)) = self.boundaries.pop_first() else { break };
             let Some(promotion) = self.promotions.get(&id).and_then(|told| told.value.clone()) else { continue };
-            for sku in &promotion.skus {
-                self.note_price(at, sku);
-                self.touched.push(sku.clone());
-            }
+            self.points.reserve(promotion.skus.len());
+            promotion.skus.iter().for_each(|sku| self.note_price(at, sku));
+            self.touched.extend(promotion.skus.iter().cloned());
         }
         self.passed = now;
     }
@@ -357,9 +356,12 @@ impl Catalog {
         self.touched.push(sku.clone());
     }
 
-    /// The products that may look different, or cost something else, since the last call.
-    pub fn take_touched(&mut self) -> BTreeSet<Sku> {
-        std::mem::take(&mut self.touched).into_iter().collect()
+    /// The products that may look different, or cost something else, since the last call: in order, each once.
+    pub fn take_touched(&mut self) -> Vec<Sku> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
     }
 
     /// The prices that changed since the last call, for the journal.

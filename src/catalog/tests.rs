@@ -100,7 +100,7 @@ fn during() -> Moment {
 fn check(catalog: &mut Catalog, row: Row, status: Status, touched: &[&str]) {
     let applied = catalog.apply(during(), row);
     assert_eq!(applied.status, status);
-    assert_eq!(catalog.take_touched(), touched.iter().map(|name| sku(name)).collect());
+    assert_eq!(catalog.take_touched(), touched.iter().map(|name| sku(name)).collect::<Vec<_>>());
 }
 
 #[test]

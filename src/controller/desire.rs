@@ -8,6 +8,7 @@ use gondola_protocol::{LabelId, Moment};
 
 use super::message::Notice;
 use super::{Controller, SWITCHES_MAX};
+use crate::catalog::Catalog;
 use crate::fleet::ahead::{AHEAD_MAX, Switch, Upcoming};
 use crate::fleet::label::{Content, Desired, Doubt, Label, Look, Unproven};
 use crate::template::{RenderKey, SceneError};
@@ -22,17 +23,34 @@ struct Looked {
 }
 
 impl Controller {
+    /// Finds what a label should show now and next, and gives it its place in line.
+    pub(super) fn look_at(&mut self, now: Moment, id: LabelId, lane: Lane) {
+        self.set_desired(now, id, lane);
+        self.set_upcoming(now, id);
+        self.queue(now, id);
+    }
+
     /// Compares what a label should show with what it was last meant to show, where that may have changed.
     pub(super) fn set_desired(&mut self, now: Moment, id: LabelId, lane: Lane) {
+        let Some(label) = self.fleet.label_mut(id) else { return };
+        let is_known = |desired: &Desired| is_known(&self.catalog, label, &desired.look, now);
+        if label.desired.as_ref().is_some_and(is_known) {
+            if label.forgive() {
+                self.changed.insert(id);
+            }
+            return;
+        }
+        let come = label.upcoming.as_deref().map(|upcoming| &upcoming.desired);
+        if come.is_some_and(|desired| label.has_come(now, desired.content.key) && is_known(desired)) {
+            let switched = label.switch(now);
+            return self.note_switch(id, switched);
+        }
+        self.desire_anew(now, id, lane);
+    }
+
+    /// The same for a label of which it is not known.
+    fn desire_anew(&mut self, now: Moment, id: LabelId, lane: Lane) {
         let Some(label) = self.fleet.label(id) else { return };
-        if label.desired.as_ref().is_some_and(|desired| self.is_known(label, &desired.look, now)) {
-            return self.forgive(id);
-        }
-        let come = label.upcoming.as_deref().filter(|upcoming| label.has_come(now, upcoming.desired.content.key));
-        if come.is_some_and(|upcoming| self.is_known(label, &upcoming.desired.look, now)) {
-            self.switch(now, id);
-            return self.forgive(id);
-        }
         let looked = match self.look(label, now) {
             Ok(looked) => looked,
             Err(error) => return self.set_fault(id, error.to_string()),
@@ -44,39 +62,51 @@ impl Controller {
         };
         let has_come = label.has_come(now, looked.content.key);
         match &mut label.desired {
-            Some(desired) if desired.content.key == looked.content.key => desired.say(looked),
+            Some(desired) if desired.content.key == looked.content.key => {
+                desired.say(looked);
+                if label.forgive() {
+                    self.changed.insert(id);
+                }
+            }
             _ if has_come => {
                 if let Some(upcoming) = &mut label.upcoming {
                     upcoming.desired.say(looked);
                 }
-                self.switch(now, id);
+                let switched = label.switch(now);
+                self.note_switch(id, switched);
             }
             _ => {
                 label.desired = Some(label.newly_desired(now, looked, lane, now));
                 label.cool_down = None;
+                let _ = label.forgive();
                 self.cancel(id);
                 self.changed.insert(id);
             }
         }
-        self.forgive(id);
     }
 
     /// Compares what a label should show at the next boundary of its products with what it was last meant to show then.
     pub(super) fn set_upcoming(&mut self, now: Moment, id: LabelId) {
-        let Some(label) = self.fleet.label(id) else { return };
+        let Some(label) = self.fleet.label_mut(id) else { return };
         let at = label.desired.as_ref().and_then(|desired| desired.look.until).filter(|at| *at <= now + AHEAD_MAX);
+        let Some(at) = at else {
+            if label.upcoming.take().is_some() {
+                self.cancel_stage(id);
+            }
+            return;
+        };
         let edition = label.desired.as_ref().map(|desired| desired.edition);
-        let is_ahead =
-            |upcoming: &Upcoming| Some(upcoming.activate_at()) == at && Some(upcoming.desired.edition) > edition;
+        let is_ahead = |upcoming: &Upcoming| upcoming.activate_at() == at && Some(upcoming.desired.edition) > edition;
         let known = label.upcoming.as_deref().filter(|upcoming| is_ahead(upcoming));
-        if known.is_some_and(|upcoming| self.is_known(label, &upcoming.desired.look, upcoming.activate_at())) {
+        if known.is_some_and(|upcoming| is_known(&self.catalog, label, &upcoming.desired.look, at)) {
             return;
         }
+        let Some(label) = self.fleet.label(id) else { return };
         let differs =
             |looked: &Looked| label.desired.as_ref().is_some_and(|desired| desired.content.key != looked.content.key);
-        let next = at.and_then(|at| Some((at, self.look(label, at).ok().flatten().filter(differs)?)));
+        let next = self.look(label, at).ok().flatten().filter(differs);
         let Some(label) = self.fleet.label_mut(id) else { return };
-        let Some((at, looked)) = next else {
+        let Some(looked) = next else {
             if label.upcoming.take().is_some() {
                 self.cancel_stage(id);
             }
@@ -104,41 +134,13 @@ impl Controller {
         }))
     }
 
-    /// Whether looking at `at` would see what was seen: neither a change nor a boundary of the label's products lies
-    /// between.
-    fn is_known(&self, label: &Label, look: &Look, at: Moment) -> bool {
-        let skus = label.binding.as_ref().map_or(&[][..], |binding| &binding.skus);
-        look.from <= at
-            && look.until.is_none_or(|until| at < until)
-            && skus.iter().all(|sku| self.catalog.is_unchanged_since(look.version, sku))
-    }
-
-    /// The instant of a label's upcoming picture has come: from now on it is the desired one. A label that keeps it
-    /// shows it by itself, which is awaited; any other is sent it.
-    fn switch(&mut self, now: Moment, id: LabelId) {
-        let Some(label) = self.fleet.label_mut(id) else { return };
-        let is_kept = label.keeps_upcoming();
-        let Some(upcoming) = label.upcoming.take() else { return };
-        let desired = upcoming.desired;
-        let under_way = label.under_way.as_mut().filter(|under_way| under_way.activate_at == Some(desired.since));
-        if let Some(under_way) = under_way {
-            // A label that comes for it from now on shows it at once.
-            under_way.activate_at = None;
-        } else {
+    fn note_switch(&mut self, id: LabelId, switched: Option<Switched>) {
+        let Some(switched) = switched else { return };
+        if switched.overtakes {
             self.cancel(id);
         }
-        let Some(label) = self.fleet.label_mut(id) else { return };
-        if is_kept && let Some(digest) = desired.digest {
-            let (edition, content, until) = (desired.edition, desired.content.clone(), now + PROOF_WAIT);
-            let doubt = Doubt::Switching;
-            label.set_unproven(Unproven { digest, edition, content, doubt, until, earlier: Vec::new() });
-            label.kept = None;
-        }
-        let at = desired.since;
-        label.cool_down = None;
-        label.desired = Some(desired);
         self.changed.insert(id);
-        self.count_switch(at, is_kept);
+        self.count_switch(switched.at, switched.is_kept);
     }
 
     fn count_switch(&mut self, at: Moment, is_staged: bool) {
@@ -161,20 +163,62 @@ impl Controller {
             self.outputs.push_back(super::message::Output::Notice(Notice::Switched(*switch)));
         }
     }
+}
 
-    /// A label that agrees has no fault any more, whatever the fault was.
-    fn forgive(&mut self, id: LabelId) {
-        let is_blamed = |label: &&mut Label| label.refusals > 0 || label.fault.is_some();
-        if let Some(label) = self.fleet.label_mut(id).filter(is_blamed).filter(|label| label.is_in_sync()) {
-            label.refusals = 0;
-            if label.fault.take().is_some() {
-                self.changed.insert(id);
-            }
-        }
-    }
+/// Whether looking at `at` would see what was seen: neither a change nor a boundary of the label's products lies between.
+fn is_known(catalog: &Catalog, label: &Label, look: &Look, at: Moment) -> bool {
+    let skus = label.binding.as_ref().map_or(&[][..], |binding| &binding.skus);
+    look.from <= at
+        && look.until.is_none_or(|until| at < until)
+        && skus.iter().all(|sku| catalog.is_unchanged_since(look.version, sku))
+}
+
+/// How a label's upcoming picture became the desired one.
+struct Switched {
+    /// Since when it is.
+    at: Moment,
+    /// Whether the label keeps it, and shows it by itself.
+    is_kept: bool,
+    /// Whether what is under way is another picture.
+    overtakes: bool,
 }
 
 impl Label {
+    /// The instant of the upcoming picture has come: from now on it is the desired one. A label that keeps it shows it by
+    /// itself, which is awaited; any other is sent it.
+    fn switch(&mut self, now: Moment) -> Option<Switched> {
+        let is_kept = self.keeps_upcoming();
+        let desired = self.upcoming.take()?.desired;
+        let at = desired.since;
+        let overtakes = match &mut self.under_way {
+            Some(under_way) if under_way.activate_at == Some(at) => {
+                // A label that comes for it from now on shows it at once.
+                under_way.activate_at = None;
+                false
+            }
+            under_way => under_way.is_some(),
+        };
+        if is_kept && let Some(digest) = desired.digest {
+            let (edition, content, until) = (desired.edition, desired.content.clone(), now + PROOF_WAIT);
+            let doubt = Doubt::Switching;
+            self.set_unproven(Unproven { digest, edition, content, doubt, until, earlier: Vec::new() });
+            self.kept = None;
+        }
+        self.cool_down = None;
+        self.desired = Some(desired);
+        let _ = self.forgive();
+        Some(Switched { at, is_kept, overtakes })
+    }
+
+    /// A label that agrees has no fault any more, whatever the fault was. Answers whether it had one.
+    fn forgive(&mut self) -> bool {
+        let is_blamed = self.refusals > 0 || self.fault.is_some();
+        is_blamed && self.is_in_sync() && {
+            self.refusals = 0;
+            self.fault.take().is_some()
+        }
+    }
+
     /// A picture that is wanted since an instant, with a number of its own.
     fn newly_desired(&mut self, now: Moment, looked: Looked, lane: Lane, since: Moment) -> Desired {
         let Looked { content, template, look } = looked;

@@ -149,6 +149,9 @@ impl Controller {
             let fault = format!("it says that its panel is {says}, but it is registered with {registered}");
             self.set_fault(said.label, fault);
         }
+        if let Wake::Button(number) = said.wake {
+            self.outputs.push_back(Output::Changed(Changed::Button(said.label, number)));
+        }
         self.look_again(said.label, Lane::Routine);
         self.changed.insert(said.label);
     }

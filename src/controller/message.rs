@@ -173,6 +173,8 @@ pub enum Changed {
     Store,
     /// A label.
     Label(LabelId),
+    /// Somebody pressed a label's button; its buttons are counted from 1.
+    Button(LabelId, u8),
     /// An alert, by its id.
     Alert(String),
     /// A change that waits for a person, or waited.

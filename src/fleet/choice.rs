@@ -58,8 +58,10 @@ impl Way<'_> {
 
 /// Chooses among the stations that are up; `carrier` is the one that carried the label's last transfer.
 #[must_use]
-pub fn choose<'a>(carrier: Option<&StationId>, ways: impl Iterator<Item = Way<'a>>) -> Option<&'a StationId> {
-    let mut ways: Vec<Way<'a>> = ways.collect();
+pub fn choose<'a>(carrier: Option<&StationId>, mut ways: impl Iterator<Item = Way<'a>>) -> Option<&'a StationId> {
+    let first = ways.next()?;
+    let Some(second) = ways.next() else { return Some(first.station) };
+    let mut ways: Vec<Way<'a>> = [first, second].into_iter().chain(ways).collect();
     let last_word = ways.iter().map(|way| way.heard.at).max()?;
     ways.retain(|way| way.heard.at + LEASE >= last_word);
     let best = |ways: &mut dyn Iterator<Item = &Way<'a>>| ways.max_by_key(|way| (way.score(), way.heard.at)).copied();

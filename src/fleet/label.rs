@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gondola_drivers::Action;
+use gondola_drivers::head::Wake;
 use gondola_protocol::message::{Lane, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
 
@@ -350,6 +351,12 @@ impl Label {
         let unproven = unproven.into_iter().flat_map(|unproven| unproven.earlier.iter().chain([&unproven.content]));
         let sent = self.transfer().filter(|under_way| under_way.digest().is_some());
         Some(unproven.chain(sent.map(|under_way| &under_way.content)))
+    }
+
+    /// Why it last reported; none if nothing was heard of it since the start.
+    #[must_use]
+    pub fn woke(&self) -> Option<Wake> {
+        self.last_word.as_ref().map(|seen| seen.said.wake)
     }
 
     /// The transfer in progress, if its picture is to be shown at once.

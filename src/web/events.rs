@@ -107,6 +107,9 @@ enum Told<'a> {
         label: LabelId,
         /// None once the label is no longer registered.
         health: Option<Health>,
+        /// The button that somebody pressed, counted from 1.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        button: Option<u8>,
     },
     Alert {
         store: &'a StoreId,
@@ -181,12 +184,14 @@ async fn next_events(handle: &StoreHandle, watched: &mut Receiver<Changed>) -> O
 }
 
 fn event(controller: &Controller, now: Moment, store: &StoreId, changed: Changed) -> Event {
+    let of_label = |label, button| {
+        let health = controller.fleet().label(label).map(|label| Health::of(label, now));
+        Told::Label { store, label, health, button }
+    };
     let (kind, told) = match changed {
         Changed::Store => ("store", Told::Store { store }),
-        Changed::Label(label) => {
-            let health = controller.fleet().label(label).map(|label| Health::of(label, now));
-            ("label", Told::Label { store, label, health })
-        }
+        Changed::Label(label) => ("label", of_label(label, None)),
+        Changed::Button(label, number) => ("label", of_label(label, Some(number))),
         Changed::Alert(id) => {
             let holds =
                 alert::parse_id(&id).is_some_and(|(rule, subject)| controller.alerts().get(rule, &subject).is_some());

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gondola_drivers::transport::TlsServer;
+use gondola_protocol::message::Reason;
 use gondola_protocol::{Edition, LabelId, Panel, Planes};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
@@ -149,7 +150,14 @@ fn registration(label: LabelId) -> Value {
 
 fn says(edition: u64) -> Says {
     let digest = Planes::white(panel()).digest();
-    Says { label: LABEL, panel: panel(), digest, edition: Edition(edition), battery_mv: 2_350 }
+    Says {
+        label: LABEL,
+        panel: panel(),
+        digest,
+        edition: Edition(edition),
+        battery_mv: 2_350,
+        reason: Reason::Displayed,
+    }
 }
 
 #[tokio::test]
@@ -166,7 +174,7 @@ async fn a_label_is_registered_bound_and_read_back() {
             "fault": null, "skus": ["1101"], "template": "standard",
             "position": {"aisle": "3", "shelf": "2", "slot": "5"},
             "desired": {"digest": null, "edition": edition, "since": since}, "reported": null,
-            "acknowledged_at": null, "displayed_at": null, "last_check_in": null, "base_station": null, "heard_by": [],
+            "acknowledged_at": null, "displayed_at": null, "last_check_in": null, "woke": null, "base_station": null, "heard_by": [],
             "battery_mv": null, "battery_days": null, "temperature_c": null, "firmware": null, "upcoming": null, "command": null,
             "trial": null
         })
@@ -570,6 +578,15 @@ async fn pictures_are_pngs_of_the_panels_size() {
     site.stop().await;
 }
 
+/// Reads until an event has come.
+async fn told_of(events: &mut reqwest::Response, wanted: &str) {
+    let mut text = String::new();
+    while !text.contains(wanted) {
+        let chunk = events.chunk().await.unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+}
+
 #[tokio::test]
 async fn events_tell_of_changes_and_end_with_the_server() {
     let site = Site::with_pistachios().await;
@@ -577,14 +594,13 @@ async fn events_tell_of_changes_and_end_with_the_server() {
     assert_eq!(events.headers()[header::CONTENT_TYPE], "text/event-stream");
     site.register(LabelId(0xA1)).await;
     let wanted = "event: label\ndata: {\"store\":\"hz-001\",\"label\":\"00000000000000A1\",\"health\":\"unbound\"}\n\n";
-    let told = async {
-        let mut text = String::new();
-        while !text.contains(wanted) {
-            let chunk = events.chunk().await.unwrap().unwrap();
-            text.push_str(std::str::from_utf8(&chunk).unwrap());
-        }
-    };
-    tokio::time::timeout(WAIT_MAX, told).await.unwrap();
+    tokio::time::timeout(WAIT_MAX, told_of(&mut events, wanted)).await.unwrap();
+    site.hangzhou.station_up().await;
+    site.hangzhou.check_in(Says { label: LabelId(0xA1), reason: Reason::Button, ..says(1) }).await;
+    let pressed = "event: label\ndata: {\"store\":\"hz-001\",\"label\":\"00000000000000A1\",\"health\":\"unbound\",\"button\":1}\n\n";
+    tokio::time::timeout(WAIT_MAX, told_of(&mut events, pressed)).await.unwrap();
+    let label: Value = site.get("/v1/stores/hz-001/labels/00000000000000A1").await.json().await.unwrap();
+    assert_eq!(label["woke"], "button_1");
     site.shutdown.cancel();
     let ended = async { while events.chunk().await.unwrap().is_some() {} };
     tokio::time::timeout(WAIT_MAX, ended).await.unwrap();

@@ -1,5 +1,7 @@
 //! What a head tells its owner, and what it can take.
 
+use std::fmt;
+
 use gondola_protocol::frame::FrameError;
 use gondola_protocol::message::{CheckIn, Encoding, Firmware, MessageError, Reason, Slot, Status, Welcome};
 use gondola_protocol::{LabelId, Millivolts, Moment, Panel, TransferNumber};
@@ -89,6 +91,27 @@ impl Wake {
     #[must_use]
     pub const fn has_started(self) -> bool {
         matches!(self, Self::Boot | Self::Watchdog)
+    }
+}
+
+/// One word, as REST has it: `regular`, `button_1`, `other_9`.
+impl fmt::Display for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self {
+            Self::Regular => "regular",
+            Self::Boot => "boot",
+            Self::Watchdog => "watchdog",
+            Self::Displayed => "displayed",
+            Self::Answered => "answered",
+            Self::Button(number) => return write!(f, "button_{number}"),
+            Self::Nfc => "nfc",
+            Self::Pin => "pin",
+            Self::Radio => "radio",
+            Self::Found => "found",
+            Self::UpdateFailed => "update_failed",
+            Self::Other(number) => return write!(f, "other_{number}"),
+        };
+        f.write_str(word)
     }
 }
 

@@ -31,6 +31,7 @@ pub mod order;
 pub mod packing;
 pub mod payload;
 pub mod reader;
+mod squeeze;
 #[cfg(test)]
 mod tests;
 mod turns;

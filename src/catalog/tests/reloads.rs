@@ -46,7 +46,7 @@ fn what_a_snapshot_does_not_name_leaves_and_leaves_a_tombstone() {
     let became = reload(&mut catalog, Facet::Base, 20, vec![base("a", 5, "10"), base("b", 6, "11")], false);
     assert_eq!(became, [Status::Unchanged, Status::Applied]);
     check_prices(&catalog, &[("a", Some("10")), ("b", Some("11")), ("c", None)]);
-    assert_eq!(catalog.take_touched(), [sku("b"), sku("c")].into());
+    assert_eq!(catalog.take_touched(), [sku("b"), sku("c")]);
     assert!(catalog.item(&sku("c")).unwrap().stock().is_some(), "another source's facet stays");
     let late = catalog.apply(at(40), base("c", 5, "10"));
     assert_eq!(late.status, Status::Unchanged, "a late repeat does not resurrect");

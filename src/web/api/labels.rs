@@ -48,6 +48,9 @@ pub(super) struct LabelJson {
     acknowledged_at: Option<String>,
     displayed_at: Option<String>,
     last_check_in: Option<String>,
+    /// Why it last reported: `regular`, `boot`, `watchdog`, `displayed`, `answered`, `button_1` and so on, `nfc`, `pin`,
+    /// `radio`, `found`, `update_failed`, or `other_` and the vendor's number.
+    woke: Option<String>,
     #[schema(value_type = Option<String>)]
     base_station: Option<StationId>,
     heard_by: Vec<HeardJson>,
@@ -240,6 +243,7 @@ impl LabelJson {
             acknowledged_at: label.acknowledged_at.map(at),
             displayed_at: label.displayed_at.map(at),
             last_check_in: label.last_check_in.map(at),
+            woke: label.woke().map(|wake| wake.to_string()),
             base_station: selection::base_station(controller, label).cloned(),
             heard_by: (label.heard_by.iter())
                 .map(|(id, heard)| HeardJson { base_station: id.clone(), rssi_dbm: heard.rssi_dbm, at: at(heard.at) })

@@ -56,6 +56,7 @@ pub(crate) struct Says {
     pub(crate) digest: Digest,
     pub(crate) edition: Edition,
     pub(crate) battery_mv: u16,
+    pub(crate) reason: Reason,
 }
 
 impl TestShop {
@@ -152,11 +153,11 @@ impl TestShop {
 
     /// A label checks in.
     pub(crate) async fn check_in(&self, says: Says) {
-        let Says { label, panel, digest, edition, battery_mv } = says;
+        let Says { label, panel, digest, edition, battery_mv, reason } = says;
         let check_in = CheckIn {
             label,
             panel,
-            reason: Reason::Displayed,
+            reason,
             edition,
             digest,
             battery_mv: Millivolts(battery_mv),
@@ -186,13 +187,21 @@ impl TestShop {
     /// Lets a label prove what it should show, with a fresh battery.
     pub(crate) async fn prove(&self, label: LabelId, panel: Panel) -> Digest {
         let white = gondola_protocol::Planes::white(panel).digest();
-        self.check_in(Says { label, panel, digest: white, edition: Edition(0), battery_mv: 2_950 }).await;
+        self.check_in(Says {
+            label,
+            panel,
+            digest: white,
+            edition: Edition(0),
+            battery_mv: 2_950,
+            reason: Reason::Displayed,
+        })
+        .await;
         let wanted = |label: &Label| {
             let desired = label.desired.as_ref()?;
             Some((desired.digest?, desired.edition))
         };
         let (digest, edition) = self.label(label, wanted).await;
-        self.check_in(Says { label, panel, digest, edition, battery_mv: 2_950 }).await;
+        self.check_in(Says { label, panel, digest, edition, battery_mv: 2_950, reason: Reason::Displayed }).await;
         self.label(label, |label| label.is_in_sync().then_some(())).await;
         digest
     }
