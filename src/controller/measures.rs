@@ -25,11 +25,12 @@ impl Controller {
     /// How many labels are bound, and how many of them agree.
     #[must_use]
     pub fn sample(&self, now: Moment) -> Sample {
-        let bound = || self.fleet.labels().filter(|label| label.binding.is_some());
-        let count = |labels: usize| u32::try_from(labels).unwrap_or(u32::MAX);
-        let (all, agreeing) =
-            (bound().count(), bound().filter(|label| label.is_in_sync() && !label.may_have_switched(now)).count());
-        Sample { at: now, bound: count(all), agreeing: count(agreeing) }
+        let mut sample = Sample { at: now, bound: 0, agreeing: 0 };
+        for label in self.fleet.labels().filter(|label| label.binding.is_some()) {
+            sample.bound += 1;
+            sample.agreeing += u32::from(label.is_in_sync() && !label.may_have_switched(now));
+        }
+        sample
     }
 
     /// None while nothing is bound, nor while it is not known of every label what it should show.

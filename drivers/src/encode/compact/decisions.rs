@@ -75,13 +75,11 @@ const KNOWN_ROWS: usize = 3;
 impl Framed {
     fn new(plane: &[u8], row_bytes: usize) -> Self {
         let stride = LEFT + row_bytes + RIGHT;
-        let mut bytes = vec![0; stride * ROWS_ABOVE];
-        for row in plane.chunks_exact(row_bytes) {
-            bytes.extend_from_slice(&[0; LEFT]);
-            bytes.extend_from_slice(row);
-            bytes.extend_from_slice(&[0; RIGHT]);
+        let mut bytes = vec![0; stride * (ROWS_ABOVE + plane.len() / row_bytes + 1)];
+        let rows = bytes.chunks_exact_mut(stride).skip(ROWS_ABOVE);
+        for (framed, row) in rows.zip(plane.chunks_exact(row_bytes)) {
+            framed[LEFT..LEFT + row_bytes].copy_from_slice(row);
         }
-        bytes.resize(bytes.len() + stride, 0);
         Self { bytes, stride }
     }
 
