@@ -18,6 +18,7 @@ use gondola_simulator::{Config as ShopConfig, Fault, Serving};
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::people::{PHONE, picture, press};
 use crate::work::ask;
@@ -37,6 +38,7 @@ fn let_pass(time: Duration) {
 struct Site {
     system: System,
     shop_ends: CancellationToken,
+    shop_tasks: TaskTracker,
     _dir: tempfile::TempDir,
 }
 
@@ -57,11 +59,13 @@ impl Site {
         );
         let config = Config::parse(&config, "gondola.toml")?;
         let (shop, shop_ends, world) = (serving.handle(), CancellationToken::new(), Clock::start());
-        tokio::spawn(serving.run(move || world.now(), shop_ends.clone()));
+        let shop_tasks = TaskTracker::new();
+        shop_tasks.spawn(serving.run(move || world.now(), shop_ends.clone()));
         shop.set_fault(STUCK, Some(Fault::Stuck)).await??;
         let templates = Arc::new(Templates::embedded());
         let system = System::start(&config, templates, Clock::ahead_by(&AHEAD), &Telemetry::silent()).await?;
-        Ok(Self { system, shop_ends, _dir: dir })
+        shop_tasks.close();
+        Ok(Self { system, shop_ends, shop_tasks, _dir: dir })
     }
 
     fn link(&self) -> String {
@@ -71,6 +75,7 @@ impl Site {
     async fn close(self) -> anyhow::Result<()> {
         self.shop_ends.cancel();
         ensure!(self.system.stop().await, "the controller stops");
+        self.shop_tasks.wait().await;
         Ok(())
     }
 }
