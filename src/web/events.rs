@@ -14,7 +14,7 @@ use futures_util::future::{self, Either};
 use futures_util::stream::{self, Stream, StreamExt};
 use gondola_protocol::{LabelId, Moment, StoreId};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio_util::task::TaskTracker;
 use utoipa::IntoParams;
@@ -85,8 +85,11 @@ impl Drop for Place {
     }
 }
 
-/// Changes that are looked up in one read of the store: what a wave brings within [`PAUSE`].
+/// Changes that are looked up in one read of the store, so that it is not kept from its work.
 const LOOKUP_MAX: usize = 1_024;
+
+/// Changes that are told together: more than a wave brings within [`PAUSE`]. Beyond them it is less to read anew.
+const CHANGES_MAX: usize = 8 * LOOKUP_MAX;
 
 /// Between two tellings, so that hundreds of screens cost little in a wave. Nobody sees a quarter of a second, and what
 /// changes first is told at once.
@@ -220,17 +223,14 @@ impl Teller {
             tokio::select! {
                 biased;
                 // Cancel-safe: it only looks.
-                () = told.closed() => if self.is_alone(&told) { return },
+                () = told.closed() => if self.is_alone(&told) { break },
                 // What is lost by cancelling it, no reader was there to hear.
-                events = next_events(&handle, &mut watched) => {
-                    let Some(events) = events else { break };
-                    // Whoever listens from now on reads the state first.
-                    let _ = told.send(events);
-                    tokio::time::sleep(PAUSE).await;
+                is_there = tell_and_rest(&handle, &mut watched, &told) => if !is_there {
+                    self.told().take();
+                    break;
                 }
             }
         }
-        self.told().take();
     }
 
     /// Whether nobody reads any more; who comes next starts anew.
@@ -249,23 +249,80 @@ impl Teller {
     }
 }
 
-/// What has changed, as readers get it; none once the store has ended.
-async fn next_events(handle: &StoreHandle, watched: &mut Receiver<Changed>) -> Option<Bytes> {
-    let changes = match watched.recv().await {
-        Ok(first) => waiting(first, watched),
-        Err(RecvError::Lagged(_)) => None,
-        Err(RecvError::Closed) => return None,
-    };
-    let Some(changes) = changes else {
-        // What is still in line is older than what the readers are told to read now.
-        *watched = watched.resubscribe();
-        return Some(RESYNC);
-    };
-    let store = handle.id().clone();
-    let read = handle.read(move |controller, now| {
-        changes.into_iter().map(|change| event(controller, now, &store, change)).collect::<String>()
-    });
-    read.await.ok().map(Bytes::from)
+/// Tells the next change at once, and then what came together in each pause, until nothing did. Whoever begins to listen
+/// meanwhile reads the state first. Answers whether the store is still there.
+async fn tell_and_rest(handle: &StoreHandle, watched: &mut Receiver<Changed>, told: &Sender<Bytes>) -> bool {
+    let mut changes = Changes::default();
+    changes.note(watched.recv().await);
+    while !changes.is_empty() {
+        let Some(events) = changes.told(handle).await else { return false };
+        for events in events {
+            // Its last reader may just have gone.
+            let _ = told.send(events);
+        }
+        changes = Changes::within(PAUSE, watched).await;
+    }
+    true
+}
+
+/// What changed, each once.
+#[derive(Default)]
+struct Changes {
+    changed: BTreeSet<Changed>,
+    /// Some were missed, or they are more than one wants to read of.
+    is_beyond: bool,
+    has_ended: bool,
+}
+
+impl Changes {
+    /// Those of a span of time.
+    async fn within(time: Duration, watched: &mut Receiver<Changed>) -> Self {
+        let mut changes = Self::default();
+        let end = tokio::time::sleep(time);
+        tokio::pin!(end);
+        while !changes.has_ended {
+            tokio::select! {
+                () = &mut end => break,
+                received = watched.recv() => changes.note(received),
+            }
+        }
+        changes
+    }
+
+    fn note(&mut self, received: Result<Changed, RecvError>) {
+        match received {
+            Ok(changed) if self.changed.len() < CHANGES_MAX => {
+                self.changed.insert(changed);
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => self.is_beyond = true,
+            Err(RecvError::Closed) => self.has_ended = true,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changed.is_empty() && !self.is_beyond && !self.has_ended
+    }
+
+    /// As readers get it, in pieces; none once the store has ended.
+    async fn told(self, handle: &StoreHandle) -> Option<Vec<Bytes>> {
+        if self.has_ended {
+            return None;
+        }
+        if self.is_beyond {
+            return Some(vec![RESYNC]);
+        }
+        let mut told = Vec::new();
+        let mut changed = self.changed.into_iter();
+        while changed.len() > 0 {
+            let changes: Vec<Changed> = changed.by_ref().take(LOOKUP_MAX).collect();
+            let store = handle.id().clone();
+            let read = handle.read(move |controller, now| {
+                changes.into_iter().map(|change| event(controller, now, &store, change)).collect::<String>()
+            });
+            told.push(read.await.ok().map(Bytes::from)?);
+        }
+        Some(told)
+    }
 }
 
 fn event(controller: &Controller, now: Moment, store: &StoreId, changed: Changed) -> String {
@@ -290,17 +347,4 @@ fn event(controller: &Controller, now: Moment, store: &StoreId, changed: Changed
     };
     let data = serde_json::to_string(&told).expect("a struct of texts is JSON");
     format!("event: {kind}\ndata: {data}\n\n")
-}
-
-/// The first change and those behind it, each once; none when the reader has lagged.
-fn waiting(first: Changed, watched: &mut Receiver<Changed>) -> Option<BTreeSet<Changed>> {
-    let mut changes = BTreeSet::from([first]);
-    while changes.len() < LOOKUP_MAX {
-        match watched.try_recv() {
-            Ok(changed) => changes.insert(changed),
-            Err(TryRecvError::Lagged(_)) => return None,
-            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-        };
-    }
-    Some(changes)
 }
