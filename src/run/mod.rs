@@ -21,6 +21,7 @@ pub mod telemetry;
 pub mod templates;
 pub mod tls;
 mod unknown;
+mod way;
 pub mod webhook;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,7 @@ use super::outbox::Outbox;
 use super::pictures::Studio;
 use super::publications::message;
 use super::reload::ReloadOrder;
+use super::way;
 use crate::alert::{Rule, State};
 use crate::catalog::SnapshotPart;
 use crate::catalog::wire::{Facet, Parsed};
@@ -413,7 +414,7 @@ impl Store {
                 News::JournalFailed(error) if error.is_passing() => Input::JournalFailed(error.to_string()),
                 News::JournalFailed(error) => return Err(error),
             };
-            self.controller.handle(self.parts.clock.now(), input);
+            self.handle(input);
             taken += 1;
             next = if taken < TURN_MAX { self.inbox.incoming.try_recv().ok() } else { None };
         }
@@ -438,12 +439,16 @@ impl Store {
         metrics::counter!("gondola_journal_bytes_total", "store" => store).absolute(bytes);
     }
 
+    fn handle(&mut self, input: Input) {
+        way::input(&self.parts.id, &input);
+        self.controller.handle(self.parts.clock.now(), input);
+    }
+
     fn take_told(&mut self, told: Told) {
-        let now = self.parts.clock.now();
         match told {
-            Told::Input(input) => self.controller.handle(now, input),
+            Told::Input(input) => self.handle(input),
             Told::Snapshot(part, taken) => {
-                self.controller.handle(now, Input::Snapshot(part));
+                self.handle(Input::Snapshot(part));
                 // The reload has been stopped.
                 let _ = taken.send(());
             }
@@ -452,18 +457,17 @@ impl Store {
 
     fn take_templates(&mut self) {
         let templates = Arc::clone(&self.parts.templates.borrow_and_update());
-        self.controller.handle(self.parts.clock.now(), Input::Templates(templates));
+        self.handle(Input::Templates(templates));
     }
 
     fn take_call(&mut self, call: Call) {
-        let now = self.parts.clock.now();
         match call {
             Call::Request(request, answer) => {
                 self.ticket += 1;
                 self.waiting.insert(self.ticket, answer);
-                self.controller.handle(now, Input::Request { ticket: self.ticket, request });
+                self.handle(Input::Request { ticket: self.ticket, request });
             }
-            Call::Read(question) => question(&self.controller, now),
+            Call::Read(question) => question(&self.controller, self.parts.clock.now()),
         }
     }
 
@@ -485,7 +489,10 @@ impl Store {
     fn perform(&mut self) -> Result<(), StoreFailed> {
         while let Some(output) = self.controller.poll_output() {
             match output {
-                Output::Append(entries) => self.unappended.push_back(entries),
+                Output::Append(entries) => {
+                    way::decided(&self.parts.id, &entries);
+                    self.unappended.push_back(entries);
+                }
                 Output::Store(changes) => {
                     self.stored += 1;
                     let journal_sequence = self.journal_sequence;
@@ -582,6 +589,7 @@ impl Store {
     }
 
     fn submit(&mut self, station: &StationId, picture: Picture, base: Option<Digest>, ahead: Option<Ahead>) {
+        way::sent(&self.parts.id, &self.controller, station, &picture);
         let number = picture.number;
         // The picture that the label holds serves only to pack another one.
         let base = base.filter(|_| picture.packed.is_none());

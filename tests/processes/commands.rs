@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use gondola::config::Config;
 use gondola::render::png;
 use gondola_protocol::{Panel, Planes};
 use serde_json::Value;
 
-use crate::process::Process;
+use crate::process::{GONDOLA, Process};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/label-templates/samples");
 
@@ -137,4 +138,44 @@ async fn events_become_a_snapshot_with_their_promotions() {
     let checked = Process::gondola(&["check", "--catalog", &snapshot], dir.path()).await.json(0);
     assert_eq!(checked["pictures"].as_u64(), report["rows"].as_u64().map(|rows| PICTURES_PER_PRODUCT as u64 * rows));
     assert!(fs::read_to_string(&snapshot).unwrap().contains("\"promotion_id\""));
+}
+
+#[tokio::test]
+async fn the_log_follows_a_price_from_its_message_to_the_glass() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(GONDOLA);
+    demo.env("GONDOLA_LOG", "warn,gondola::way=debug").args([
+        "demo",
+        "--labels",
+        "3",
+        "--base-stations",
+        "1",
+        "--seed",
+        "3",
+    ]);
+    demo.args(["--listen", "127.0.0.1:0", "--until-settled", "--json"]);
+    let ended = Process::start("demo", &mut demo, dir.path()).ended().await;
+    let steps: Vec<&str> = ended.errors.lines().collect();
+    let field = |step: &str, name: &str| {
+        let value = step.split_whitespace().find_map(|word| word.strip_prefix(&format!("{name}=")));
+        value.unwrap_or_else(|| panic!("no {name} in {step}")).to_owned()
+    };
+    // Backwards from the last proof, over what each step has in common with the one before.
+    let before = |end: usize, kind: &str, common: &[(&str, &str)]| {
+        let has = |step: &str| {
+            common.iter().all(|(name, value)| step.split_whitespace().any(|word| word == format!("{name}={value}")))
+        };
+        let found = steps[..end].iter().rposition(|step| step.split_whitespace().any(|word| word == kind) && has(step));
+        found.unwrap_or_else(|| panic!("no step `{kind}` with {common:?}:\n{}", steps.join("\n")))
+    };
+    let proven = before(steps.len(), "proven", &[]);
+    let [sku, revision, label, edition] =
+        ["sku", "revision", "label", "edition"].map(|name| field(steps[proven], name));
+    let sent =
+        before(proven, "sent", &[("sku", &sku), ("revision", &revision), ("label", &label), ("edition", &edition)]);
+    let answered = before(proven, "answered", &[("transfer", &field(steps[sent], "transfer"))]);
+    let priced = before(sent, "priced", &[("sku", &sku), ("price", field(steps[sent], "price").trim_matches('"'))]);
+    let told = before(priced, "told", &[("sku", &format!("\"{sku}\"")), ("revision", &revision)]);
+    assert!(told < priced && priced < sent && sent < answered && answered < proven, "{}", steps.join("\n"));
+    ended.expect(0);
 }
