@@ -89,7 +89,7 @@ pub struct Alert {
     pub subject: String,
     /// Whether it holds.
     pub state: State,
-    /// What is wrong and what to do, as a sentence in English.
+    /// What is wrong, as a sentence in English.
     pub text: String,
     /// The same in its parts; none where an earlier version told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -84,38 +84,29 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// What is wrong with `subject`, without a full stop.
+    /// What is wrong with `subject`, without a full stop. What to do about it is said by rule
+    /// ([`words::action`](super::words::action)).
     #[must_use]
     pub fn english(&self, subject: &str) -> String {
         match self {
             Self::NotForSale { labels } => {
                 let labels = if *labels == 1 { "1 label shows".to_owned() } else { format!("{labels} labels show") };
-                format!(
-                    "{labels} product {subject}, which this store does not sell: take it off the shelf, or bind another"
-                )
+                format!("{labels} product {subject}, which this store does not sell")
             }
             Self::Held { row, revision, reason } => {
-                format!("{row}, revision {revision}, is held and the old price stays: {reason}; approve or reject it")
+                format!("{row}, revision {revision}, is held and the old price stays: {reason}")
             }
             Self::ReloadFailed { why } => {
                 format!("the reload of {subject} failed, and nothing of it is used: {why}")
             }
             Self::Regressed { rows, minutes } => format!(
-                "{subject} has sent {rows} rows within {minutes} minutes with revisions below those that are known: \
-                 was its system restored from a backup? a reload with \"reset\": true takes them"
+                "{subject} has sent {rows} rows within {minutes} minutes with revisions below those that are known"
             ),
-            Self::Impostor { why } => format!(
-                "what answers for base station `{subject}` is not driven: {why}; look at what stands there, and at its key"
-            ),
-            Self::Stranger => format!(
-                "a base station that calls itself `{subject}` is turned away: add it to the configuration, or switch it off"
-            ),
-            Self::DuplicateId => format!(
-                "two devices answer to label {subject}: find both with \"show its address\", and take one of them away"
-            ),
+            Self::Impostor { why } => format!("what answers for base station `{subject}` is not driven: {why}"),
+            Self::Stranger => format!("a base station that calls itself `{subject}` is turned away"),
+            Self::DuplicateId => format!("two devices answer to label {subject}"),
             Self::Journal { why } => format!(
-                "the journal takes nothing: {why}; what was acknowledged is safe, requests are refused meanwhile; make \
-                 room on the disk, or mend it, and the store goes on by itself"
+                "the journal takes nothing: {why}; what was acknowledged is safe, requests are refused meanwhile"
             ),
             Self::Accuracy { per_mille, bound, below_percent } => format!(
                 "{} % of {bound} bound labels show what they should, less than {below_percent} % for 15 minutes",
@@ -139,7 +130,7 @@ impl Cause {
         }
     }
 
-    /// The same in Chinese, without what to do, which stands beside it.
+    /// The same in Chinese.
     #[must_use]
     pub fn chinese(&self, subject: &str) -> String {
         match self {
@@ -216,7 +207,7 @@ mod tests {
         check(
             &Cause::Held { row: "base 1101".to_owned(), revision: 8, reason: Suspicion::Zero },
             "base 1101",
-            "base 1101, revision 8, is held and the old price stays: the price would be 0; approve or reject it",
+            "base 1101, revision 8, is held and the old price stays: the price would be 0",
             "base 1101（版本 8）待审批，货架保持原价：价格将变为 0",
             r#"{"held":{"row":"base 1101","revision":8,"reason":"zero"}}"#,
         );

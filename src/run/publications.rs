@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::alert::Alert;
+use crate::alert::{Alert, words};
 use crate::catalog::wire::RowKey;
 use crate::controller::message::Publication;
 use crate::instant::rfc3339;
@@ -58,7 +58,7 @@ pub fn message(publication: &Publication, zone: &TimeZone) -> Message {
 /// An alert as other systems read it, over MQTT and by webhook.
 pub(super) fn alert_json(it: &Alert, zone: &TimeZone) -> Value {
     json!({ "id": it.id(), "number": it.number, "rule": it.rule, "state": it.state, "subject": it.subject,
-        "text": it.text, "at": rfc3339(it.at, zone), "since": rfc3339(it.since, zone),
+        "text": it.text, "action": words::action(it.rule).0, "at": rfc3339(it.at, zone), "since": rfc3339(it.since, zone),
         "acknowledged": it.acknowledged.as_ref().map(|it| json!({ "by": it.by, "at": rfc3339(it.at, zone) })) })
 }
 
@@ -118,7 +118,7 @@ mod tests {
         };
         let instant = "2026-11-25T00:00:00+08:00";
         let payload = json!({"id": "reload_failed:base", "number": 1_795_536_000_000_u64, "rule": "reload_failed",
-            "state": "raised", "subject": "base", "text": "it failed", "at": instant, "since": instant,
+            "state": "raised", "subject": "base", "text": "it failed", "action": "See whether its source answers; it is tried again by itself.", "at": instant, "since": instant,
             "acknowledged": {"by": "ann", "at": instant}});
         check(&Publication::Alert(alert), "alerts", payload);
         let label = LabelState {

@@ -16,7 +16,7 @@ use gondola::run::clock::Clock;
 use gondola::run::store::StoreHandle;
 use gondola::run::telemetry::Telemetry;
 use gondola::template::Templates;
-use gondola_protocol::{LabelId, Moment};
+use gondola_protocol::LabelId;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -117,13 +117,17 @@ impl Site {
         stream::iter(0..self.labels).map(one).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     }
 
+    /// Until every glass is proven to show what was published last.
     async fn settled(&self) {
+        let revision = self.revision.load(Ordering::Relaxed);
         loop {
-            let agree = self.store.read(|controller, now: Moment| {
-                let sample = controller.sample(now);
-                sample.bound == sample.agreeing
+            let shown = self.store.read(move |controller, _| {
+                controller.fleet().labels().all(|label| {
+                    let content = label.reported.as_ref().and_then(|reported| reported.content.as_ref());
+                    content.is_some_and(|content| content.shown.iter().all(|it| it.revision == revision))
+                })
             });
-            if agree.await.unwrap() {
+            if shown.await.unwrap() {
                 return;
             }
             tokio::time::sleep(LOOK_EVERY).await;

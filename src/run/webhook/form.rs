@@ -259,7 +259,8 @@ mod tests {
             body(&delivery),
             json!({"delivery": "hz-001-7", "kind": "alert", "store": "hz-001", "store_name": "杭州解百店",
                 "alert": {"id": "station_down:front", "number": 7, "rule": "station_down", "state": "raised",
-                    "subject": "front", "text": "base station `front` is away: <no answer>", "at": at, "since": at,
+                    "subject": "front", "text": "base station `front` is away: <no answer>",
+                "action": "See whether it has power and network; its labels show their last prices meanwhile.", "at": at, "since": at,
                     "acknowledged": null}})
         );
         let headers: Vec<(&str, &str)> =

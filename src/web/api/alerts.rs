@@ -39,7 +39,10 @@ pub(super) struct AlertJson {
     rule: &'static str,
     state: &'static str,
     subject: String,
+    /// What is wrong.
     text: String,
+    /// What a person does about it.
+    action: &'static str,
     /// Since when it holds, or no longer does.
     at: String,
     /// When it began.
@@ -101,6 +104,7 @@ fn alert_json(alert: &Alert, zone: &TimeZone) -> AlertJson {
         state: alert.state.as_str(),
         subject: alert.subject.clone(),
         text: alert.text.clone(),
+        action: alert::words::action(alert.rule).0,
         at: instant::rfc3339(alert.at, zone),
         since: instant::rfc3339(alert.since, zone),
         acknowledged: acknowledged.map(|it| AcknowledgedJson { by: it.by.clone(), at: instant::rfc3339(it.at, zone) }),
