@@ -124,7 +124,7 @@ impl Site {
             let shown = self.store.read(move |controller, _| {
                 controller.fleet().labels().all(|label| {
                     let content = label.reported.as_ref().and_then(|reported| reported.content.as_ref());
-                    content.is_some_and(|content| content.shown.iter().all(|it| it.revision == revision))
+                    content.is_some_and(|content| content.shown.iter().all(|it| it.revision == Some(revision)))
                 })
             });
             if shown.await.unwrap() {
