@@ -113,7 +113,7 @@ impl<'a> Finder<'a> {
         write_place(label, &mut self.place);
         let name_of = |sku: &Sku| self.controller.catalog().product(sku)?.name.as_deref();
         holds(&self.place, text)
-            || [&position.aisle, &position.shelf, &position.slot].into_iter().any(|part| part.to_lowercase() == text)
+            || [&position.aisle, &position.shelf, &position.slot].into_iter().any(|part| is(part, text))
             || skus(label).iter().any(|sku| {
                 holds(sku.as_str(), text) || self.named.is_none() && name_of(sku).is_some_and(|name| holds(name, text))
             })
@@ -122,12 +122,19 @@ impl<'a> Finder<'a> {
 
 /// Whether a text has a lower-case one in it, in whatever case.
 pub(super) fn holds(text: &str, lower: &str) -> bool {
-    if lower.is_ascii() {
-        let wanted = lower.as_bytes();
-        return wanted.is_empty()
-            || text.as_bytes().windows(wanted.len()).any(|window| window.eq_ignore_ascii_case(wanted));
+    if !lower.is_ascii() {
+        return text.contains(lower) || text.chars().any(char::is_uppercase) && text.to_lowercase().contains(lower);
     }
-    text.contains(lower) || text.chars().any(char::is_uppercase) && text.to_lowercase().contains(lower)
+    let (text, wanted) = (text.as_bytes(), lower.as_bytes());
+    let Some(first) = wanted.first() else { return true };
+    // Where it may begin is found many bytes at a time: this looks at every text of a store.
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text)
+        .any(|at| text[at..].get(..wanted.len()).is_some_and(|here| here.eq_ignore_ascii_case(wanted)))
+}
+
+/// Whether a text is a lower-case one, in whatever case.
+fn is(text: &str, lower: &str) -> bool {
+    if lower.is_ascii() { text.eq_ignore_ascii_case(lower) } else { text.to_lowercase() == lower }
 }
 
 /// The base station that a label's pictures go through: the one that carries one now, else the best.
