@@ -79,6 +79,9 @@ impl Tree {
     }
 }
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// One key's new value; values are the caller's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewChange {
@@ -334,10 +337,7 @@ impl View {
     ///
     /// # Errors
     /// A database that rests and cannot be opened.
-    pub fn load(
-        &self,
-        tree: Tree,
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), ViewError>> + use<>, ViewError> {
+    pub fn load(&self, tree: Tree) -> Result<impl Iterator<Item = Result<Pair, ViewError>> + use<>, ViewError> {
         let pairs = self.database()?.state.scan_prefix([tree.tag()]);
         Ok(pairs.map(|pair| {
             let (key, value) = pair?;
@@ -635,6 +635,24 @@ mod tests {
         assert!(matches!(error, ViewError::InUse { .. }), "{error}");
         drop(held);
         assert_eq!(View::open(dir.path()).unwrap().1.set_aside, None);
+    }
+
+    #[test]
+    fn a_view_that_rests_is_opened_by_who_needs_it_and_must_hold_what_it_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(DIR_NAME);
+        let (view, _) = View::open(dir.path()).unwrap();
+        view.write(vec![batch(1, vec![set(Tree::Meta, "key", "value")])]).unwrap();
+        view.rest();
+        // Others could have it.
+        drop(database(&path));
+        assert_eq!(loaded(&view, Tree::Meta), pairs(&[("key", "value")]));
+        view.rest();
+        view.write(vec![batch(2, vec![set(Tree::Meta, "key", "newer")])]).unwrap();
+        view.rest();
+        insert(&path, SEQUENCE_KEY, &9_u64.to_be_bytes());
+        let error = view.open_again(3).unwrap_err();
+        assert!(matches!(error, ViewError::Damaged), "{error}");
     }
 
     #[test]
