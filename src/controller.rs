@@ -225,6 +225,8 @@ impl Controller {
     pub fn resume(&mut self, now: Moment, head: Option<Position>, journaled_until: Option<Moment>) {
         self.journal_sequence = head.map_or(0, |head| head.sequence);
         self.durability.head = head;
+        self.catalog.close_ranks();
+        self.fleet.close_ranks();
         self.catalog.resume(journaled_until.unwrap_or(now));
         self.catalog.handle_timeout(now);
         self.catalog.note_all(now);
@@ -511,15 +513,14 @@ impl Controller {
     /// What the catalog has changed goes to journal, view and labels; then what waits for it may be answered.
     fn settle_catalog(&mut self) {
         // Whole sets, because a promotion touches a whole store.
-        let mut touched = self.catalog.take_touched();
-        let mut labels = Vec::with_capacity(touched.len());
-        touched.retain(|sku| {
-            let before = labels.len();
-            labels.extend(self.fleet.labels_of(sku).map(|label| (Lane::Price, label)));
-            labels.len() > before
+        let touched = self.catalog.take_touched();
+        let (mut labels, mut bound) = (Vec::with_capacity(touched.len()), Vec::with_capacity(touched.len()));
+        self.fleet.for_bound(&touched, |sku, of_sku| {
+            labels.extend(of_sku.iter().map(|label| (Lane::Price, *label)));
+            bound.push(sku.clone());
         });
         self.dirty.append(&mut labels.into_iter().collect());
-        self.told.unconfirmed.append(&mut touched.into_iter().collect());
+        self.told.unconfirmed.append(&mut bound.into_iter().collect());
         let mut points = self.catalog.take_points().into_iter();
         while points.len() > 0 {
             let points = points.by_ref().take(POINTS_MAX).collect();

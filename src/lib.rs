@@ -100,6 +100,7 @@ pub mod render;
 pub mod run;
 #[cfg(feature = "simulator")]
 pub mod simulate;
+mod sorted;
 pub mod storage;
 pub mod template;
 pub mod web;

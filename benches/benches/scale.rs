@@ -28,7 +28,7 @@ use gondola::controller::{Controller, StoreSettings};
 use gondola::journal::entry::Position;
 use gondola::journal::keeper::keep;
 use gondola::journal::{DIR_NAME, DiskDirectory, Entry, Journal, JournalOptions, Recalled, Synced, verify};
-use gondola::storage::{Pictures, Tree, View, ViewBatch, ViewWriter};
+use gondola::storage::{Tree, View, ViewBatch, ViewWriter};
 use gondola::template::Templates;
 use gondola::template::view::StoreView;
 use gondola_bench::{computed, per_second, resident_mib, timed};
@@ -229,8 +229,7 @@ fn make_all(dir: &Path, stores: usize) {
         assert!(number > 0 || kept.checkpoint.is_some(), "a start reads a checkpoint");
         let head = verify(directory, &store(number)).expect("a journal").head;
         let (view, _) = View::open(&store_dir).expect("a view");
-        let pictures = Pictures::new(&view).expect("a view");
-        let writer = ViewWriter::spawn(view, Arc::new(pictures), |_| ()).expect("a thread");
+        let writer = ViewWriter::spawn(view, |_| ()).expect("a thread");
         let batch = ViewBatch { number: 1, journal_sequence: head.sequence, changes: shop.changes };
         writer.write(batch).expect("a view");
         writer.close();
@@ -283,11 +282,12 @@ fn open(dir: &Path, number: usize, templates: &Arc<Templates>) -> (Shop, View, J
     let (view, found) = View::open(&dir).expect("a view");
     assert!(found.journal_sequence.is_some() && found.set_aside.is_none(), "{found:?}");
     for tree in [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta] {
-        for stored in view.load(tree) {
+        for stored in view.load(tree).expect("a view") {
             let (key, value) = stored.expect("a view");
             controller.catalog_mut().restore(tree, &key, &value).expect("a row");
         }
     }
+    view.rest();
     let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
     let opened = Journal::open(&dir, &store, JournalOptions::default(), replay, |_| ()).expect("a journal");
     controller.resume(NOW, Some(opened.head), opened.until);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use gondola_protocol::Moment;
 use serde::{Deserialize, Serialize};
 
+use super::currency::Currency;
 use super::facets::{Membership, Rating, Returns, Stock};
-use super::history::History;
-use super::price::Basis;
+use super::history::{History, PricePoint};
+use super::price::{self, Basis};
 use super::product::Product;
 use super::promotion::Promotion;
-use super::sku::PromotionId;
+use super::sku::{PromotionId, Sku};
 use super::told::{Mark, Standing, Told};
 use super::wire::Facet;
 
@@ -73,6 +74,15 @@ impl Item {
     #[must_use]
     pub fn promotions(&self) -> &[Arc<Promotion>] {
         &self.promotions
+    }
+
+    /// Notes what it costs from `at` on. Answers that, if it is news.
+    pub(super) fn note_price(&mut self, sku: &Sku, at: Moment, currency: Currency) -> Option<PricePoint> {
+        let product = self.base.as_ref().and_then(|told| told.value.as_ref());
+        let running = price::running(product, &self.promotions, at, currency);
+        let (price, promotion) = (running.price(), running.promotion().map(|promotion| &promotion.id));
+        let is_news = self.history.note(at, price, promotion);
+        is_news.then(|| PricePoint { sku: sku.clone(), from: at, price, promotion_id: promotion.cloned() })
     }
 
     /// What decides its price; its history is complete up to `noted_until`.

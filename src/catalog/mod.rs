@@ -41,6 +41,7 @@ use self::sku::{PromotionId, Sku};
 use self::told::Told;
 use self::wire::RowKey;
 use crate::journal::entry::Shown;
+use crate::sorted::{among, is_side_by_side};
 use crate::template::view::{ProductView, PromotionView, RatingView, ReturnsView, StockView, UnitPriceView};
 
 mod apply;
@@ -304,8 +305,7 @@ impl Catalog {
         {
             let Some((at, id)) = self.boundaries.pop_first() else { break };
             let Some(promotion) = self.promotions.get(&id).and_then(|told| told.value.clone()) else { continue };
-            self.points.reserve(promotion.skus.len());
-            promotion.skus.iter().for_each(|sku| self.note_price(at, sku));
+            self.note_prices(at, &promotion.skus);
             self.touched.extend(promotion.skus.iter().cloned());
         }
         self.passed = now;
@@ -319,6 +319,11 @@ impl Catalog {
             .filter(|(at, _)| *at > noted_until);
         self.boundaries = ahead.collect();
         self.passed = noted_until;
+    }
+
+    /// What was read one after the other lies as close together as it can from now on.
+    pub fn close_ranks(&mut self) {
+        self.items = std::mem::take(&mut self.items).into_iter().collect();
     }
 
     /// Notes what every product costs now: at a start, where something may have changed that no record tells of.
@@ -371,13 +376,19 @@ impl Catalog {
 
     /// Notes what a product costs from `at` on, if that is news.
     fn note_price(&mut self, at: Moment, sku: &Sku) {
-        let Some(item) = self.items.get_mut(sku) else { return };
-        let item = item.as_mut();
-        let product = item.base.as_ref().and_then(|told| told.value.as_ref());
-        let running = price::running(product, &item.promotions, at, self.settings.currency);
-        let (price, promotion) = (running.price(), running.promotion().map(|promotion| &promotion.id));
-        if item.history.note(at, price, promotion) {
-            self.points.push(PricePoint { sku: sku.clone(), from: at, price, promotion_id: promotion.cloned() });
+        if let Some(item) = self.items.get_mut(sku) {
+            self.points.extend(item.note_price(sku, at, self.settings.currency));
+        }
+    }
+
+    /// The same for many products, which are as a rule most of them.
+    fn note_prices(&mut self, at: Moment, skus: &BTreeSet<Sku>) {
+        self.points.reserve(skus.len());
+        if !is_side_by_side(skus.len(), self.items.len()) {
+            return skus.iter().for_each(|sku| self.note_price(at, sku));
+        }
+        for (sku, item) in among(self.items.iter_mut(), skus.iter()) {
+            self.points.extend(item.note_price(sku, at, self.settings.currency));
         }
     }
 

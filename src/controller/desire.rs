@@ -25,30 +25,33 @@ struct Looked {
 impl Controller {
     /// Finds what a label should show now and next, and gives it its place in line.
     pub(super) fn look_at(&mut self, now: Moment, id: LabelId, lane: Lane) {
-        self.set_desired(now, id, lane);
-        self.set_upcoming(now, id);
+        self.set_pictures(now, id, lane);
         self.queue(now, id);
     }
 
-    /// Compares what a label should show with what it was last meant to show, where that may have changed.
-    pub(super) fn set_desired(&mut self, now: Moment, id: LabelId, lane: Lane) {
+    /// Compares what a label should show, now and at the next boundary of its products, with what it was last meant to
+    /// show, where that may have changed.
+    pub(super) fn set_pictures(&mut self, now: Moment, id: LabelId, lane: Lane) {
         let Some(label) = self.fleet.label_mut(id) else { return };
-        let is_known = |desired: &Desired| is_known(&self.catalog, label, &desired.look, now);
-        if label.desired.as_ref().is_some_and(is_known) {
-            if label.forgive() {
+        let followed = label.follow(&self.catalog, now);
+        let looks_ahead = label.upcoming.is_some() || label.boundary_ahead(now).is_some();
+        match followed {
+            Followed::Same => {}
+            Followed::Forgiven => {
                 self.changed.insert(id);
             }
-            return;
+            Followed::Switched(switched) => self.note_switch(id, &switched),
+            Followed::Unknown => {
+                self.desire_anew(now, id, lane);
+                return self.set_upcoming(now, id);
+            }
         }
-        let come = label.upcoming.as_deref().map(|upcoming| &upcoming.desired);
-        if come.is_some_and(|desired| label.has_come(now, desired.content.key) && is_known(desired)) {
-            let switched = label.switch(now);
-            return self.note_switch(id, switched);
+        if looks_ahead {
+            self.set_upcoming(now, id);
         }
-        self.desire_anew(now, id, lane);
     }
 
-    /// The same for a label of which it is not known.
+    /// Finds what a label should show now, and compares it with what it was last meant to show.
     fn desire_anew(&mut self, now: Moment, id: LabelId, lane: Lane) {
         let Some(label) = self.fleet.label(id) else { return };
         let looked = match self.look(label, now) {
@@ -72,8 +75,9 @@ impl Controller {
                 if let Some(upcoming) = &mut label.upcoming {
                     upcoming.desired.say(looked);
                 }
-                let switched = label.switch(now);
-                self.note_switch(id, switched);
+                if let Some(switched) = label.switch(now) {
+                    self.note_switch(id, &switched);
+                }
             }
             _ => {
                 label.desired = Some(label.newly_desired(now, looked, lane, now));
@@ -86,10 +90,9 @@ impl Controller {
     }
 
     /// Compares what a label should show at the next boundary of its products with what it was last meant to show then.
-    pub(super) fn set_upcoming(&mut self, now: Moment, id: LabelId) {
+    fn set_upcoming(&mut self, now: Moment, id: LabelId) {
         let Some(label) = self.fleet.label_mut(id) else { return };
-        let at = label.desired.as_ref().and_then(|desired| desired.look.until).filter(|at| *at <= now + AHEAD_MAX);
-        let Some(at) = at else {
+        let Some(at) = label.boundary_ahead(now) else {
             if label.upcoming.take().is_some() {
                 self.cancel_stage(id);
             }
@@ -134,8 +137,7 @@ impl Controller {
         }))
     }
 
-    fn note_switch(&mut self, id: LabelId, switched: Option<Switched>) {
-        let Some(switched) = switched else { return };
+    fn note_switch(&mut self, id: LabelId, switched: &Switched) {
         if switched.overtakes {
             self.cancel(id);
         }
@@ -173,6 +175,18 @@ fn is_known(catalog: &Catalog, label: &Label, look: &Look, at: Moment) -> bool {
         && skus.iter().all(|sku| catalog.is_unchanged_since(look.version, sku))
 }
 
+/// What became of a label's desired picture, where that is known without drawing it up anew.
+enum Followed {
+    /// It stays.
+    Same,
+    /// It stays, and its label has a fault no more.
+    Forgiven,
+    /// The instant of the upcoming picture has come.
+    Switched(Switched),
+    /// That is not known.
+    Unknown,
+}
+
 /// How a label's upcoming picture became the desired one.
 struct Switched {
     /// Since when it is.
@@ -184,6 +198,24 @@ struct Switched {
 }
 
 impl Label {
+    /// Keeps its desired picture or takes up its upcoming one, where one of them is known to be what it should show.
+    fn follow(&mut self, catalog: &Catalog, now: Moment) -> Followed {
+        let is_known = |desired: &Desired| is_known(catalog, self, &desired.look, now);
+        if self.desired.as_ref().is_some_and(is_known) {
+            return if self.forgive() { Followed::Forgiven } else { Followed::Same };
+        }
+        let come = self.upcoming.as_deref().map(|upcoming| &upcoming.desired);
+        if come.is_some_and(|desired| self.has_come(now, desired.content.key) && is_known(desired)) {
+            return self.switch(now).map_or(Followed::Unknown, Followed::Switched);
+        }
+        Followed::Unknown
+    }
+
+    /// The next boundary of its products, if it is near enough for a picture to be sent ahead.
+    fn boundary_ahead(&self, now: Moment) -> Option<Moment> {
+        self.desired.as_ref()?.look.until.filter(|at| *at <= now + AHEAD_MAX)
+    }
+
     /// The instant of the upcoming picture has come: from now on it is the desired one. A label that keeps it shows it by
     /// itself, which is awaited; any other is sent it.
     fn switch(&mut self, now: Moment) -> Option<Switched> {

@@ -119,8 +119,7 @@ impl Controller {
 
     /// Starts the transfer of a label's desired picture, or of its upcoming one.
     fn start_transfer(&mut self, now: Moment, station: &StationId, id: LabelId) {
-        self.set_desired(now, id, Lane::Routine);
-        self.set_upcoming(now, id);
+        self.set_pictures(now, id, Lane::Routine);
         let Some(label) = self.fleet.label(id) else { return };
         let (picture, activate_at): (Option<&Desired>, _) = match Need::of(label, now) {
             Need::Transfer => (label.desired.as_ref(), None),

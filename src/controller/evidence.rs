@@ -12,7 +12,7 @@ use super::{Booking, Controller};
 use crate::alert::Rule;
 use crate::fleet::ahead::{Kept, SLOT};
 use crate::fleet::choice::FAILURES_MAX;
-use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, Reported, UnderWay, Unproven};
+use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, LastWord, Reported, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel, Shows};
 use crate::journal::entry::{CONFIRMED_MAX, Confirmed, Entry, Position, Shown};
 use crate::template::RenderKey;
@@ -123,13 +123,13 @@ impl Controller {
 
     /// A label said how it is and, if its hardware can, what it shows.
     pub(super) fn handle_word(&mut self, now: Moment, station: &StationId, said: &Telemetry, shows: Option<Shows>) {
-        let seen = SeenLabel { said: said.clone(), shows, station: station.clone(), at: now };
         let Some(label) = self.fleet.label_mut(said.label) else {
-            self.note_unregistered(seen);
+            self.note_unregistered(SeenLabel { said: said.clone(), shows, station: station.clone(), at: now });
             return self.enrol(now, said.label);
         };
         label.last_check_in = Some(now);
-        label.last_word = Some(seen);
+        let Telemetry { panel, wake, lqi, .. } = *said;
+        label.last_word = Some(LastWord { panel, wake, lqi, says_picture: shows.is_some() });
         let failures = label.heard_by.get(station).map_or(0, |heard| heard.failures);
         label.heard_by.insert(station.clone(), Heard { at: now, rssi_dbm: said.rssi_dbm, failures });
         label.battery_mv = Some(said.battery_mv);

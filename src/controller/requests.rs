@@ -120,13 +120,13 @@ impl Controller {
         };
         let known = self.fleet.label(with);
         if let Some(binding) = known.and_then(|known| known.binding.as_ref()) {
-            return Err(Refusal::Bound(with, binding.skus.clone()));
+            return Err(Refusal::Bound(with, binding.skus.to_vec()));
         }
         let seen = || self.fleet.seen().find(|(seen, _)| *seen == with).map(|(_, seen)| seen.said.panel);
         // A device that nobody has heard yet is taken for one of the same kind.
         let with_panel = known.map(|known| known.panel).or_else(seen).unwrap_or(old.panel);
         let (panel, position) = (old.panel, old.position.clone());
-        Ok(Entry::Replaced { label, panel, with, with_panel, position, skus, template })
+        Ok(Entry::Replaced { label, panel, with, with_panel, position, skus: skus.to_vec(), template })
     }
 
     fn registered(&self, label: LabelId) -> Result<&Label, Refusal> {
@@ -164,13 +164,13 @@ impl Controller {
                 self.changed.insert(*label);
             }
             Entry::Bound { label, skus, template } => {
-                self.rebind(*label, Some(Binding { skus: skus.clone(), template: template.clone() }));
+                self.rebind(*label, Some(Binding { skus: skus.clone().into(), template: template.clone() }));
             }
             Entry::Unbound { label } => self.rebind(*label, None),
             Entry::Prices { points } => points.iter().for_each(|point| self.catalog.restore_price(point.clone())),
             Entry::Replaced { label, with, with_panel, position, skus, template, .. } => {
                 self.register(*with, *with_panel, position);
-                self.rebind(*with, Some(Binding { skus: skus.clone(), template: template.clone() }));
+                self.rebind(*with, Some(Binding { skus: skus.clone().into(), template: template.clone() }));
                 self.rebind(*label, None);
                 if let Some(label) = self.fleet.label_mut(*label) {
                     label.position = Position::default();

@@ -11,6 +11,7 @@ use crate::alert::{Alert, Cause, Rule};
 use crate::catalog::sku::Sku;
 use crate::catalog::wire::RowKey;
 use crate::confirmation::Confirmation;
+use crate::fleet::News;
 use crate::fleet::health::{Health, Problem};
 use crate::fleet::label::Label;
 use crate::journal::Entry;
@@ -20,8 +21,6 @@ use crate::journal::Entry;
 pub(super) struct Told {
     /// Bound products whose confirmation may have changed.
     pub(super) unconfirmed: BTreeSet<Sku>,
-    /// Hashes of what was said of every bound product: bounded by the labels of the store.
-    confirmations: BTreeMap<Sku, u64>,
     labels: BTreeMap<LabelId, Said>,
     /// The revision that was said to wait.
     held: BTreeMap<RowKey, u64>,
@@ -61,14 +60,10 @@ impl Controller {
     }
 
     fn tell_confirmation(&mut self, now: Moment, sku: &Sku) {
-        let Some(confirmation) = Confirmation::of(&self.catalog, &self.fleet, sku, now) else {
-            self.told.confirmations.remove(sku);
-            return;
-        };
+        let Some(confirmation) = Confirmation::of(&self.catalog, &self.fleet, sku, now) else { return };
         let mut hasher = DefaultHasher::new();
         confirmation.hash(&mut hasher);
-        let hash = hasher.finish();
-        if self.told.confirmations.insert(sku.clone(), hash) != Some(hash) {
+        if self.fleet.note_told(sku, hasher.finish()) == News::First {
             self.put_out_after_sync(Output::Publish(Publication::Confirmation(confirmation)));
         }
     }

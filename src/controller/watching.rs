@@ -369,7 +369,7 @@ mod tests {
         assert!(matches!(decided[..], [Entry::Replaced { .. }]), "{decided:?}");
         let shop = shop.restart(&["front"], 1);
         let label = |id| shop.controller.fleet().label(LabelId(id)).unwrap();
-        assert_eq!((&label(2).binding.as_ref().unwrap().skus, &label(2).position), (&skus, &position));
+        assert_eq!((&label(2).binding.as_ref().unwrap().skus[..], &label(2).position), (&skus[..], &position));
         assert_eq!((&label(1).binding, label(1).position.aisle.as_str()), (&None, ""));
     }
 }

@@ -2,12 +2,13 @@
 
 use gondola_protocol::StationId;
 
+use super::few::Few;
 use super::label::Heard;
 
 /// The base stations that hear a label, by name. A label is heard by one or two, which stand side by side: a map's node
 /// has room for eleven, 500 bytes for each of a chain's labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hearing(Vec<(StationId, Heard)>);
+pub struct Hearing(Few<(StationId, Heard)>);
 
 impl Hearing {
     /// How a base station hears the label.
@@ -31,10 +32,7 @@ impl Hearing {
     pub fn insert(&mut self, station: StationId, heard: Heard) {
         match self.place(&station) {
             Ok(at) => self.0[at].1 = heard,
-            Err(at) => {
-                self.0.reserve_exact(1);
-                self.0.insert(at, (station, heard));
-            }
+            Err(at) => self.0.insert(at, (station, heard)),
         }
     }
 

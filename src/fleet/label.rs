@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use gondola_drivers::Action;
 use gondola_drivers::head::Wake;
+use gondola_drivers::{Action, Telemetry};
 use gondola_protocol::message::{Lane, Status};
 use gondola_protocol::{Digest, Edition, LabelId, Millivolts, Moment, Panel, StationId, TransferNumber};
 
-use super::SeenLabel;
 use super::ahead::{Kept, Upcoming};
+use super::few::Few;
 use super::hearing::Hearing;
+use super::{SeenLabel, Shows};
 use crate::catalog::sku::Sku;
 use crate::journal::entry::{Position, Shown};
 use crate::template::RenderKey;
@@ -21,7 +22,7 @@ pub const SKUS_MAX: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// 1 to [`SKUS_MAX`] products.
-    pub skus: Vec<Sku>,
+    pub skus: Few<Sku>,
     /// A template by name, instead of the rules' choice.
     pub template: Option<String>,
 }
@@ -215,6 +216,16 @@ pub struct Heard {
     pub failures: u8,
 }
 
+/// What a label said last, beside what is known of it anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastWord {
+    pub(crate) panel: Panel,
+    pub(crate) wake: Wake,
+    pub(crate) lqi: Option<u8>,
+    /// Whether it said what it shows.
+    pub(crate) says_picture: bool,
+}
+
 /// One registered label.
 #[derive(Debug, Clone)]
 pub struct Label {
@@ -254,8 +265,8 @@ pub struct Label {
     pub displayed_at: Option<Moment>,
     /// Last sign of life.
     pub last_check_in: Option<Moment>,
-    /// What it said last, for the case that it is removed and registered again.
-    pub(crate) last_word: Option<SeenLabel>,
+    /// What it said last.
+    pub(crate) last_word: Option<LastWord>,
     /// The base stations that hear it.
     pub heard_by: Hearing,
     /// The base station that carried its last transfer.
@@ -356,7 +367,26 @@ impl Label {
     /// Why it last reported; none if nothing was heard of it since the start.
     #[must_use]
     pub fn woke(&self) -> Option<Wake> {
-        self.last_word.as_ref().map(|seen| seen.said.wake)
+        self.last_word.map(|word| word.wake)
+    }
+
+    /// What it is once it is not registered any more; none if nothing was heard of it since the start.
+    pub(crate) fn as_seen(&self) -> Option<SeenLabel> {
+        let LastWord { panel, wake, lqi, says_picture } = self.last_word?;
+        let (station, heard) = self.heard_by.iter().max_by_key(|(_, heard)| heard.at)?;
+        let said = Telemetry {
+            label: self.id,
+            panel,
+            wake,
+            battery_mv: self.battery_mv?,
+            rssi_dbm: heard.rssi_dbm,
+            lqi,
+            temperature_c: self.temperature_c?,
+            firmware: self.firmware?,
+        };
+        let shown = self.reported.as_ref().filter(|_| says_picture);
+        let shows = shown.map(|shown| Shows { edition: shown.edition, digest: shown.digest });
+        Some(SeenLabel { said, shows, station: station.clone(), at: heard.at })
     }
 
     /// The transfer in progress, if its picture is to be shown at once.

@@ -4,6 +4,7 @@ pub mod accuracy;
 pub mod ahead;
 pub mod battery;
 pub mod choice;
+pub mod few;
 pub mod health;
 mod hearing;
 pub mod label;
@@ -15,7 +16,9 @@ use gondola_drivers::Telemetry;
 use gondola_protocol::{Digest, Edition, LabelId, Moment, StationId};
 
 use crate::catalog::sku::Sku;
+use crate::sorted::{among, is_side_by_side};
 use choice::Way;
+use few::Few;
 pub use hearing::Hearing;
 use label::{Binding, Heard, Label};
 use station::Station;
@@ -53,9 +56,18 @@ pub struct SeenLabel {
 pub struct Fleet {
     /// Boxed: a map of labels side by side is half empty, and slow to search.
     labels: BTreeMap<LabelId, Box<Label>>,
-    labels_by_sku: BTreeMap<Sku, Vec<LabelId>>,
+    bound: BTreeMap<Sku, Bound>,
     stations: BTreeMap<StationId, Station>,
     seen: BTreeMap<LabelId, SeenLabel>,
+}
+
+/// What is on the shelf edge of a product that labels show.
+#[derive(Debug, Default)]
+struct Bound {
+    /// The labels, by id.
+    labels: Few<LabelId>,
+    /// A hash of what others were last told of it; 0 while that was nothing.
+    told: u64,
 }
 
 impl Fleet {
@@ -82,18 +94,40 @@ impl Fleet {
 
     /// The products that labels show.
     pub fn bound_skus(&self) -> impl Iterator<Item = &Sku> {
-        self.labels_by_sku.keys()
+        self.bound.keys()
     }
 
     /// The labels that show a product.
     pub fn labels_of(&self, sku: &Sku) -> impl Iterator<Item = LabelId> + '_ {
-        self.labels_by_sku.get(sku).into_iter().flatten().copied()
+        self.bound.get(sku).into_iter().flat_map(|bound| &bound.labels).copied()
+    }
+
+    /// Tells of each of these products, which are in order, that labels show it, and which.
+    pub(crate) fn for_bound(&self, skus: &[Sku], mut each: impl FnMut(&Sku, &[LabelId])) {
+        if is_side_by_side(skus.len(), self.bound.len()) {
+            among(self.bound.iter(), skus.iter()).for_each(|(sku, bound)| each(sku, &bound.labels));
+        } else {
+            let bound = skus.iter().filter_map(|sku| self.bound.get_key_value(sku));
+            bound.for_each(|(sku, bound)| each(sku, &bound.labels));
+        }
     }
 
     /// Whether any label shows the product.
     #[must_use]
     pub fn is_bound(&self, sku: &Sku) -> bool {
-        self.labels_by_sku.contains_key(sku)
+        self.bound.contains_key(sku)
+    }
+
+    /// Notes a hash of what others are told of a product that labels show. Answers whether it is news.
+    pub(crate) fn note_told(&mut self, sku: &Sku, hash: u64) -> News {
+        let before = self.bound.get_mut(sku).map(|bound| std::mem::replace(&mut bound.told, hash));
+        if before == Some(hash) { News::Known } else { News::First }
+    }
+
+    /// What was registered one after the other lies as close together as it can from now on.
+    pub(crate) fn close_ranks(&mut self) {
+        self.labels = std::mem::take(&mut self.labels).into_iter().collect();
+        self.bound = std::mem::take(&mut self.bound).into_iter().collect();
     }
 
     /// Every base station, by id.
@@ -149,7 +183,7 @@ impl Fleet {
     /// Removes a label, which from then on is one that was heard and is not registered.
     pub(crate) fn remove_label(&mut self, id: LabelId) {
         self.bind(id, None);
-        if let Some(seen) = self.labels.remove(&id).and_then(|label| label.last_word) {
+        if let Some(seen) = self.labels.remove(&id).and_then(|label| label.as_seen()) {
             self.note_seen(id, seen);
         }
     }
@@ -158,18 +192,16 @@ impl Fleet {
     pub(crate) fn bind(&mut self, id: LabelId, binding: Option<Binding>) {
         let Some(label) = self.labels.get_mut(&id) else { return };
         for sku in label.binding.iter().flat_map(|old| &old.skus) {
-            if let Some(labels) = self.labels_by_sku.get_mut(sku) {
-                labels.retain(|label| *label != id);
-                if labels.is_empty() {
-                    self.labels_by_sku.remove(sku);
+            if let Some(bound) = self.bound.get_mut(sku) {
+                bound.labels.retain(|label| *label != id);
+                if bound.labels.is_empty() {
+                    self.bound.remove(sku);
                 }
             }
         }
         for sku in binding.iter().flat_map(|new| &new.skus) {
-            let labels = self.labels_by_sku.entry(sku.clone()).or_default();
+            let Bound { labels, .. } = self.bound.entry(sku.clone()).or_default();
             if let Err(place) = labels.binary_search(&id) {
-                // As a rule it is the only one.
-                labels.reserve_exact(1);
                 labels.insert(place, id);
             }
         }

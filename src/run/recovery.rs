@@ -59,6 +59,7 @@ impl Recovery {
         let (mut view, opened) = View::open(dir).map_err(refused)?;
         let mut controller = empty();
         restore_all(&view, id, controller.catalog_mut()).map_err(refused)?;
+        view.rest();
         let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
         let news = journal_news(inbox.news.clone());
         let journal = Journal::open(dir, id, self.journal.clone(), replay, news).map_err(journal_failed)?;
@@ -68,14 +69,13 @@ impl Recovery {
             let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
             journal.journal.reader().recall(replay).map_err(journal_failed)?;
         }
-        let pictures = Arc::new(Pictures::new(&view).map_err(refused)?);
+        let pictures = Arc::new(Pictures::new(&view));
         let news = inbox.news.clone();
         let stored = move |number| {
             // The store has ended.
             let _ = news.blocking_send(News::Stored(number));
         };
-        let view = ViewWriter::spawn(view, Arc::clone(&pictures), stored)
-            .map_err(|source| StartError::Thread { what: "the view", source })?;
+        let view = ViewWriter::spawn(view, stored).map_err(|source| StartError::Thread { what: "the view", source })?;
         Ok(Recovered { controller, view, pictures, journal, inbox })
     }
 }
@@ -87,7 +87,7 @@ fn restore_all(view: &View, store: &StoreId, catalog: &mut Catalog) -> Result<()
 
 /// Reads the view's values of one kind back. One that cannot be read is told of and left out.
 fn restore(view: &View, tree: Tree, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
-    for stored in view.load(tree) {
+    for stored in view.load(tree)? {
         let (key, value) = stored?;
         if let Err(error) = catalog.restore(tree, &key, &value) {
             let key = String::from_utf8_lossy(&key).into_owned();

@@ -315,13 +315,12 @@ fn hash_of(root: &Path, path: PathBuf) -> Result<FileBackup, BackupError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use gondola_protocol::{LabelId, Moment};
 
     use super::*;
     use crate::journal::{Entry, Journal, JournalOptions};
-    use crate::storage::{Pictures, Tree, ViewBatch, ViewChange, ViewWriter};
+    use crate::storage::{Tree, ViewBatch, ViewChange, ViewWriter};
 
     fn store() -> StoreId {
         "hz-001".parse().unwrap()
@@ -346,8 +345,7 @@ mod tests {
         }
         journal.close();
         let (view, _) = View::open(&store_dir(dir, &store())).unwrap();
-        let pictures = Arc::new(Pictures::new(&view).unwrap());
-        let writer = ViewWriter::spawn(view, pictures, |_| ()).unwrap();
+        let writer = ViewWriter::spawn(view, |_| ()).unwrap();
         let change = ViewChange { tree: Tree::Meta, key: b"key".to_vec(), value: Some(b"value".to_vec()) };
         writer.write(ViewBatch { number: 1, journal_sequence: 9, changes: vec![change] }).unwrap();
         writer.close();
@@ -373,7 +371,7 @@ mod tests {
         assert_eq!(restore(&copy, &restored).unwrap(), manifest);
         assert_eq!(open(&back).1, (1..=9).collect::<Vec<_>>());
         let (view, opened) = View::open(&store_dir(&back, &store())).unwrap();
-        assert_eq!((opened.journal_sequence, view.load(Tree::Meta).count()), (Some(9), 1));
+        assert_eq!((opened.journal_sequence, view.load(Tree::Meta).unwrap().count()), (Some(9), 1));
         assert_eq!(fs::read_to_string(back.join("templates/shelf.xml")).unwrap(), "<template/>");
         assert!(!copy.join(LOCK_NAME).exists());
     }

@@ -13,7 +13,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use gondola_protocol::{Digest, Moment, Panel, Planes};
 
-use super::view::{View, ViewError};
+use super::view::{Database, View, ViewError};
 
 /// Bytes of planes that are kept in memory: some 400 pictures of a 2.9-inch three-colour panel, which is a
 /// wave of price changes between its drawing and the stations' pulls.
@@ -22,25 +22,12 @@ const CACHE_BYTES_MAX: usize = 4 << 20;
 /// Pictures by digest. Shared by reference between threads.
 #[derive(Debug)]
 pub struct Pictures {
-    /// None while the view is opened anew after a failure.
-    trees: Mutex<Option<Trees>>,
+    view: View,
     cache: Mutex<Cache>,
     young: Mutex<Young>,
 }
 
-/// What is on disk.
-#[derive(Debug, Clone)]
-struct Trees {
-    pictures: sled::Tree,
-    /// Pictures that no label needs and that are kept all the same: since when, in microseconds since the Unix epoch.
-    unwanted: sled::Tree,
-}
-
-impl Trees {
-    fn of(view: &View) -> Result<Self, ViewError> {
-        Ok(Self { pictures: view.picture_tree()?, unwanted: view.unwanted_tree()? })
-    }
-
+impl Database {
     /// Whether a picture that nobody wants has been kept for so long. It is noted when that is first asked.
     fn is_outdated(&self, key: &[u8], now: Moment, kept_for: Duration) -> Result<bool, ViewError> {
         if kept_for.is_zero() {
@@ -63,33 +50,9 @@ struct Young {
 
 impl Pictures {
     /// The pictures in a view's database.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn new(view: &View) -> Result<Self, ViewError> {
-        let trees = Mutex::new(Some(Trees::of(view)?));
-        Ok(Self { trees, cache: Mutex::default(), young: Mutex::default() })
-    }
-
-    /// Lets go of a database that failed, so that it can be opened anew.
-    pub(super) fn release(&self) {
-        *self.held() = None;
-    }
-
-    /// Goes on in a database that was opened anew.
-    pub(super) fn resume(&self, view: &View) -> Result<(), ViewError> {
-        let trees = Trees::of(view)?;
-        *self.held() = Some(trees);
-        Ok(())
-    }
-
-    fn trees(&self) -> Result<Trees, ViewError> {
-        self.held().clone().ok_or(ViewError::Away)
-    }
-
-    /// Never held while the database works.
-    fn held(&self) -> MutexGuard<'_, Option<Trees>> {
-        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    #[must_use]
+    pub fn new(view: &View) -> Self {
+        Self { view: view.clone(), cache: Mutex::default(), young: Mutex::default() }
     }
 
     /// Keeps a picture. It is on disk with the view's next flush, or half a second later.
@@ -99,7 +62,7 @@ impl Pictures {
     pub fn put(&self, planes: &Planes) -> Result<Digest, ViewError> {
         let digest = planes.digest();
         self.young().since_last.insert(digest);
-        let Trees { pictures, .. } = self.trees()?;
+        let Database { pictures, .. } = self.view.database()?;
         if !pictures.contains_key(digest.0)? {
             pictures.insert(digest.0, pack(planes))?;
         }
@@ -113,7 +76,7 @@ impl Pictures {
         if let Some(planes) = self.cache().pictures.get(digest) {
             return Some(planes.clone());
         }
-        let value = self.trees().and_then(|trees| Ok(trees.pictures.get(digest.0)?));
+        let value = self.view.database().and_then(|database| Ok(database.pictures.get(digest.0)?));
         let value = value.inspect_err(|e| tracing::warn!(%digest, "could not read a picture: {e}"));
         let value = value.ok()??;
         let Some(planes) = unpack(&value).filter(|planes| planes.digest() == *digest) else {
@@ -137,15 +100,15 @@ impl Pictures {
             let mut young = self.young();
             young.before = std::mem::take(&mut young.since_last);
         }
-        let (trees, mut dropped) = (self.trees()?, 0);
-        for key in trees.pictures.iter().keys() {
+        let (database, mut dropped) = (self.view.database()?, 0);
+        for key in database.pictures.iter().keys() {
             let key = key?;
             let digest = <[u8; 16]>::try_from(key.as_ref()).map(Digest);
             if digest.is_ok_and(|digest| wanted.contains(&digest) || self.young().contains(&digest)) {
-                trees.unwanted.remove(&key)?;
-            } else if trees.is_outdated(&key, now, kept_for)? {
-                trees.pictures.remove(&key)?;
-                trees.unwanted.remove(&key)?;
+                database.unwanted.remove(&key)?;
+            } else if database.is_outdated(&key, now, kept_for)? {
+                database.pictures.remove(&key)?;
+                database.unwanted.remove(&key)?;
                 dropped += 1;
             }
         }
@@ -153,7 +116,7 @@ impl Pictures {
     }
 
     fn drop_damaged(&self, digest: &Digest) {
-        if let Err(error) = self.trees().and_then(|trees| Ok(trees.pictures.remove(digest.0)?)) {
+        if let Err(error) = self.view.database().and_then(|database| Ok(database.pictures.remove(digest.0)?)) {
             tracing::warn!(%digest, "could not drop a damaged picture: {error}");
         }
     }
@@ -243,7 +206,7 @@ mod tests {
     }
 
     fn pictures(dir: &tempfile::TempDir) -> Pictures {
-        Pictures::new(&View::open(dir.path()).unwrap().0).unwrap()
+        Pictures::new(&View::open(dir.path()).unwrap().0)
     }
 
     #[test]
@@ -292,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = pictures(&dir);
         let digest = picture(7).digest();
-        kept.trees().unwrap().pictures.insert(digest.0, value).unwrap();
+        kept.view.database().unwrap().pictures.insert(digest.0, value).unwrap();
         assert_eq!(kept.get(&digest), None);
         kept.put(&picture(7)).unwrap();
         assert_eq!(kept.get(&digest), Some(picture(7)));

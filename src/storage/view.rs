@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -78,6 +78,9 @@ impl Tree {
         [&[self.tag()], key].concat()
     }
 }
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// One key's new value; values are the caller's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,13 +184,42 @@ pub struct ViewOpened {
 #[derive(Debug, Clone)]
 pub struct View {
     dir: PathBuf,
-    db: sled::Db,
-    state: sled::Tree,
-    /// Of all that is held; behind a lock, which a step is written under.
-    checksum: Arc<Mutex<Checksum>>,
+    /// Locked while the database is opened, and never while it works.
+    standing: Arc<Mutex<Standing>>,
+    /// Locked while a step is written.
+    held: Arc<Mutex<Held>>,
     /// Writes that fail, in a test.
     #[cfg(test)]
     failures: Arc<AtomicU64>,
+}
+
+/// Whether the database is at hand.
+#[derive(Debug)]
+enum Standing {
+    Open(Database),
+    /// It is closed: whoever needs it next opens it.
+    Resting,
+    /// It failed: who writes it opens it.
+    Failed,
+}
+
+/// sled's handles. Clones are the same database.
+#[derive(Debug, Clone)]
+pub(super) struct Database {
+    db: sled::Db,
+    state: sled::Tree,
+    /// Where pictures are kept.
+    pub(super) pictures: sled::Tree,
+    /// Since when nobody has wanted a picture.
+    pub(super) unwanted: sled::Tree,
+}
+
+/// What the database is known to hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Held {
+    checksum: Checksum,
+    /// The journal record that it goes up to.
+    position: Option<u64>,
 }
 
 /// The sum of a hash of each key with its value, so that it follows a change without reading the rest.
@@ -219,24 +251,72 @@ impl View {
     /// # Errors
     /// No view can be made there at all.
     pub fn open(dir: &Path) -> Result<(Self, ViewOpened), ViewError> {
-        match Self::open_released(dir) {
-            Ok(view) => {
-                let journal_sequence = view.journal_position()?;
-                Ok((view, ViewOpened { journal_sequence, set_aside: None }))
+        match Database::open_released(dir, Database::read_through) {
+            Ok((database, held)) => {
+                let opened = ViewOpened { journal_sequence: held.position, set_aside: None };
+                Ok((Self::of(dir, database, held), opened))
             }
             Err(error @ ViewError::InUse { .. }) => Err(error),
             Err(error) => Self::make_anew(dir, with_source(&error)),
         }
     }
 
-    /// Opens a view again after a failure, as it is: nothing is set aside.
-    pub(super) fn reopen(dir: &Path) -> Result<Self, ViewError> {
-        Self::open_released(dir)
+    fn of(dir: &Path, database: Database, held: Held) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            standing: Arc::new(Mutex::new(Standing::Open(database))),
+            held: Arc::new(Mutex::new(held)),
+            #[cfg(test)]
+            failures: Arc::default(),
+        }
     }
 
-    /// Its store's directory.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+    /// Closes the database until somebody needs it: sled keeps in memory most of what it has read, and after a start
+    /// that is everything.
+    pub fn rest(&self) {
+        *self.standing() = Standing::Resting;
+    }
+
+    /// The database; opened, where it rests. It must hold what it held before.
+    pub(super) fn database(&self) -> Result<Database, ViewError> {
+        let mut standing = self.standing();
+        match &*standing {
+            Standing::Open(database) => Ok(database.clone()),
+            Standing::Failed => Err(ViewError::Away),
+            Standing::Resting => {
+                let (database, told) = Database::open_released(&self.dir, Database::told)?;
+                if told != *self.held() {
+                    return Err(ViewError::Damaged);
+                }
+                *standing = Standing::Open(database.clone());
+                Ok(database)
+            }
+        }
+    }
+
+    /// Sees to it that the database is open, also after a failure: then everything is read again, and goes as far as it
+    /// did, or as far as the step that failed, which was to end at the record `newest`.
+    pub(super) fn open_again(&self, newest: u64) -> Result<(), ViewError> {
+        let is_failed = matches!(*self.standing(), Standing::Failed);
+        if !is_failed {
+            return self.database().map(drop);
+        }
+        let (database, found) = Database::open_released(&self.dir, Database::read_through)?;
+        if found.position != self.held().position && found.position != Some(newest) {
+            return Err(ViewError::Damaged);
+        }
+        *self.held() = found;
+        *self.standing() = Standing::Open(database);
+        Ok(())
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // After a panic while it was locked it is still what was applied.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets this view aside, for example because it goes further than the journal does, and makes it anew.
@@ -254,64 +334,40 @@ impl View {
     ///
     /// Each was read once when the view was opened; an error now means that the disk fails, or that the view
     /// was damaged since: [`View::replace`] it.
-    pub fn load(&self, tree: Tree) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), ViewError>> {
-        self.state.scan_prefix([tree.tag()]).map(|pair| {
-            let (key, value) = pair?;
-            Ok((key[1..].to_vec(), value.to_vec()))
-        })
-    }
-
-    /// The journal record that the view goes up to; none if nothing was written yet.
     ///
     /// # Errors
-    /// The database's.
-    pub fn journal_position(&self) -> Result<Option<u64>, ViewError> {
-        let Some(value) = self.state.get(SEQUENCE_KEY)? else { return Ok(None) };
-        let bytes = value.as_ref().try_into().map_err(|_| ViewError::Damaged)?;
-        Ok(Some(u64::from_be_bytes(bytes)))
+    /// A database that rests and cannot be opened.
+    pub fn load(&self, tree: Tree) -> Result<impl Iterator<Item = Result<Pair, ViewError>> + use<>, ViewError> {
+        let pairs = self.database()?.state.scan_prefix([tree.tag()]);
+        Ok(pairs.map(|pair| {
+            let (key, value) = pair?;
+            Ok((key[1..].to_vec(), value.to_vec()))
+        }))
     }
 
     /// Applies batches in order, as one step, and waits until they are on disk. sled's panics are errors here.
     pub(super) fn write(&self, batches: Vec<ViewBatch>) -> Result<(), ViewError> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_step(batches)));
+        let written = written.unwrap_or_else(|panic| Err(ViewError::Panicked(message(panic.as_ref()))));
+        written.inspect_err(|_| *self.standing() = Standing::Failed)
+    }
+
+    fn write_step(&self, batches: Vec<ViewBatch>) -> Result<(), ViewError> {
         #[cfg(test)]
         if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return Err(ViewError::Database(sled::Error::Io(io::ErrorKind::StorageFull.into())));
         }
-        let written = catch_unwind(AssertUnwindSafe(|| self.write_step(batches)));
-        written.unwrap_or_else(|panic| Err(ViewError::Panicked(message(panic.as_ref()))))
-    }
-
-    fn write_step(&self, batches: Vec<ViewBatch>) -> Result<(), ViewError> {
-        let mut newest = BTreeMap::new();
+        let database = self.database()?;
+        let (mut newest, mut position) = (BTreeMap::new(), None);
         for ViewBatch { journal_sequence, changes, .. } in batches {
             newest.extend(changes.into_iter().map(|change| (change.tree.key(&change.key), change.value)));
-            newest.insert(SEQUENCE_KEY.to_vec(), Some(journal_sequence.to_be_bytes().to_vec()));
+            position = Some(journal_sequence);
         }
-        self.apply(newest)
-    }
-
-    /// Gives each key its new value, or none, together with the checksum.
-    fn apply(&self, values: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), ViewError> {
-        // After a panic in here it is still the sum of what was applied.
-        let mut held = self.checksum.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut checksum = *held;
-        let mut step = sled::Batch::default();
-        for (key, value) in values {
-            if let Some(old) = self.state.get(&key)? {
-                checksum.remove(&key, &old);
-            }
-            match value {
-                Some(value) => {
-                    checksum.add(&key, &value);
-                    step.insert(key, value);
-                }
-                None => step.remove(key),
-            }
-        }
-        step.insert(CHECKSUM_KEY, &checksum.0.to_be_bytes());
-        self.state.apply_batch(step)?;
-        *held = checksum;
-        self.db.flush()?;
+        newest.extend(position.map(|position| (SEQUENCE_KEY.to_vec(), Some(position.to_be_bytes().to_vec()))));
+        let mut held = self.held();
+        *held = database.apply(*held, newest)?;
+        held.position = position.or(held.position);
+        database.db.flush()?;
         Ok(())
     }
 
@@ -321,44 +377,40 @@ impl View {
         self.failures.store(count, Ordering::SeqCst);
     }
 
-    /// Where pictures are kept.
-    pub(super) fn picture_tree(&self) -> Result<sled::Tree, ViewError> {
-        Ok(self.db.open_tree(PICTURE_TREE)?)
-    }
-
-    /// Since when nobody has wanted a picture.
-    pub(super) fn unwanted_tree(&self) -> Result<sled::Tree, ViewError> {
-        Ok(self.db.open_tree(UNWANTED_TREE)?)
-    }
-
     fn make_anew(dir: &Path, reason: String) -> Result<(Self, ViewOpened), ViewError> {
         let set_aside = match set_aside(dir) {
             Ok(path) => SetAside { path, reason },
             Err(source) => return Err(ViewError::SetAside { path: dir.join(DIR_NAME), reason, source }),
         };
         tracing::warn!("{set_aside}");
-        let view = Self::open_guarded(dir)?;
-        Ok((view, ViewOpened { journal_sequence: None, set_aside: Some(set_aside) }))
+        let (database, held) = Database::open_guarded(dir, Database::read_through)?;
+        let opened = ViewOpened { journal_sequence: None, set_aside: Some(set_aside) };
+        Ok((Self::of(dir, database, held), opened))
     }
+}
 
+/// How what an opened database holds is found.
+type Look = fn(&Database) -> Result<Held, ViewError>;
+
+impl Database {
     /// sled's own threads may hold the files a little longer than the last handle: waits for them.
-    fn open_released(dir: &Path) -> Result<Self, ViewError> {
+    fn open_released(dir: &Path, look: Look) -> Result<(Self, Held), ViewError> {
         for _ in 0..RELEASE_WAITS_MAX {
-            match Self::open_guarded(dir) {
+            match Self::open_guarded(dir, look) {
                 Err(ViewError::InUse { .. }) => thread::sleep(RELEASE_WAIT),
                 opened => return opened,
             }
         }
-        Self::open_guarded(dir)
+        Self::open_guarded(dir, look)
     }
 
     /// sled may panic on files that were damaged; that is one more way not to open.
-    fn open_guarded(dir: &Path) -> Result<Self, ViewError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_checked(dir)));
+    fn open_guarded(dir: &Path, look: Look) -> Result<(Self, Held), ViewError> {
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_checked(dir, look)));
         opened.unwrap_or_else(|panic| Err(ViewError::Panicked(message(panic.as_ref()))))
     }
 
-    fn open_checked(dir: &Path) -> Result<Self, ViewError> {
+    fn open_checked(dir: &Path, look: Look) -> Result<(Self, Held), ViewError> {
         let path = dir.join(DIR_NAME);
         let db = match sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open() {
             // sled has no variant for it; its version is pinned, and a test holds this text.
@@ -367,40 +419,62 @@ impl View {
             }
             opened => opened?,
         };
-        let state = db.open_tree(STATE_TREE)?;
-        let view = Self {
-            dir: dir.to_owned(),
-            db,
-            state,
-            checksum: Arc::default(),
-            #[cfg(test)]
-            failures: Arc::default(),
-        };
-        match view.state.get(VERSION_KEY)? {
-            Some(version) if version == VERSION.to_be_bytes() => view.read_through()?,
+        let [state, pictures, unwanted] = [STATE_TREE, PICTURE_TREE, UNWANTED_TREE].map(|name| db.open_tree(name));
+        let database = Self { state: state?, pictures: pictures?, unwanted: unwanted?, db };
+        let held = match database.state.get(VERSION_KEY)? {
+            Some(version) if version == VERSION.to_be_bytes() => look(&database)?,
             Some(version) => return Err(ViewError::Version { found: number(&version) }),
-            None if view.state.is_empty() => {
-                view.apply(BTreeMap::from([(VERSION_KEY.to_vec(), Some(VERSION.to_be_bytes().to_vec()))]))?;
+            None if database.state.is_empty() => {
+                let version = (VERSION_KEY.to_vec(), Some(VERSION.to_be_bytes().to_vec()));
+                let held = database.apply(Held::default(), BTreeMap::from([version]))?;
+                database.db.flush()?;
+                held
             }
             None => return Err(ViewError::Damaged),
-        }
-        Ok(view)
+        };
+        Ok((database, held))
     }
 
     /// Reads all state once, so that damage is found while the view can still be set aside.
-    fn read_through(&self) -> Result<(), ViewError> {
-        let (mut checksum, mut stored) = (Checksum::default(), None);
+    fn read_through(&self) -> Result<Held, ViewError> {
+        let mut checksum = Checksum::default();
         for pair in &self.state {
-            match pair? {
-                (key, value) if key == CHECKSUM_KEY => stored = Some(value),
-                (key, value) => checksum.add(&key, &value),
+            let (key, value) = pair?;
+            if key != CHECKSUM_KEY {
+                checksum.add(&key, &value);
             }
         }
-        if stored.is_none_or(|stored| stored != checksum.0.to_be_bytes()) {
-            return Err(ViewError::Damaged);
+        let told = self.told()?;
+        if told.checksum == checksum { Ok(told) } else { Err(ViewError::Damaged) }
+    }
+
+    /// What it says that it holds.
+    fn told(&self) -> Result<Held, ViewError> {
+        let checksum = self.state.get(CHECKSUM_KEY)?.ok_or(ViewError::Damaged)?;
+        let checksum = checksum.as_ref().try_into().map_err(|_| ViewError::Damaged)?;
+        let position = self.state.get(SEQUENCE_KEY)?.map(|position| position.as_ref().try_into());
+        let position = position.transpose().map_err(|_| ViewError::Damaged)?;
+        Ok(Held { checksum: Checksum(u128::from_be_bytes(checksum)), position: position.map(u64::from_be_bytes) })
+    }
+
+    /// Gives each key its new value, or none, together with the checksum. Answers what it holds then.
+    fn apply(&self, mut held: Held, values: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<Held, ViewError> {
+        let mut step = sled::Batch::default();
+        for (key, value) in values {
+            if let Some(old) = self.state.get(&key)? {
+                held.checksum.remove(&key, &old);
+            }
+            match value {
+                Some(value) => {
+                    held.checksum.add(&key, &value);
+                    step.insert(key, value);
+                }
+                None => step.remove(key),
+            }
         }
-        *self.checksum.lock().unwrap_or_else(PoisonError::into_inner) = checksum;
-        self.journal_position().map(drop)
+        step.insert(CHECKSUM_KEY, &held.checksum.0.to_be_bytes());
+        self.state.apply_batch(step)?;
+        Ok(held)
     }
 }
 
@@ -451,7 +525,7 @@ mod tests {
 
     fn loaded(view: &View, tree: Tree) -> Vec<(String, String)> {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        view.load(tree).map(|pair| pair.unwrap()).map(|(key, value)| (text(key), text(value))).collect()
+        view.load(tree).unwrap().map(|pair| pair.unwrap()).map(|(key, value)| (text(key), text(value))).collect()
     }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -561,6 +635,24 @@ mod tests {
         assert!(matches!(error, ViewError::InUse { .. }), "{error}");
         drop(held);
         assert_eq!(View::open(dir.path()).unwrap().1.set_aside, None);
+    }
+
+    #[test]
+    fn a_view_that_rests_is_opened_by_who_needs_it_and_must_hold_what_it_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(DIR_NAME);
+        let (view, _) = View::open(dir.path()).unwrap();
+        view.write(vec![batch(1, vec![set(Tree::Meta, "key", "value")])]).unwrap();
+        view.rest();
+        // Others could have it.
+        drop(database(&path));
+        assert_eq!(loaded(&view, Tree::Meta), pairs(&[("key", "value")]));
+        view.rest();
+        view.write(vec![batch(2, vec![set(Tree::Meta, "key", "newer")])]).unwrap();
+        view.rest();
+        insert(&path, SEQUENCE_KEY, &9_u64.to_be_bytes());
+        let error = view.open_again(3).unwrap_err();
+        assert!(matches!(error, ViewError::Damaged), "{error}");
     }
 
     #[test]

@@ -8,14 +8,12 @@
 //! has lost something meanwhile is given up: the next start sets it aside.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::pictures::Pictures;
 use super::view::{View, ViewBatch, ViewError};
 
 /// Between two attempts to open a database that failed.
@@ -47,16 +45,14 @@ pub struct ViewWriter {
 
 impl ViewWriter {
     /// Starts the thread. It calls `flushed` with the number of the newest batch on disk. The pictures are in the same
-    /// database: while it is opened anew, they are not at hand.
+    /// database: while it is opened anew after a failure, they are not at hand.
     ///
     /// # Errors
     /// The operating system starts no thread.
-    pub fn spawn(view: View, pictures: Arc<Pictures>, flushed: impl FnMut(u64) + Send + 'static) -> io::Result<Self> {
+    pub fn spawn(view: View, flushed: impl FnMut(u64) + Send + 'static) -> io::Result<Self> {
         let (queue, batches) = sync_channel(QUEUE_MAX);
         let closing = Arc::new(AtomicBool::new(false));
-        let sequence = view.journal_position().map_err(io::Error::other)?;
-        let dir = view.dir().to_owned();
-        let writing = Writing { dir, view: Some(view), pictures, sequence, closing: Arc::clone(&closing) };
+        let writing = Writing { view, closing: Arc::clone(&closing) };
         let thread = thread::Builder::new().name("view".to_owned()).spawn(move || writing.run(&batches, flushed))?;
         Ok(Self { queue, thread, closing })
     }
@@ -85,12 +81,7 @@ impl ViewWriter {
 }
 
 struct Writing {
-    dir: PathBuf,
-    /// None while it is to be opened anew.
-    view: Option<View>,
-    pictures: Arc<Pictures>,
-    /// The journal record that the view goes up to.
-    sequence: Option<u64>,
+    view: View,
     closing: Arc<AtomicBool>,
 }
 
@@ -103,7 +94,7 @@ enum Failure {
 }
 
 impl Writing {
-    fn run(mut self, queue: &Receiver<ViewBatch>, mut flushed: impl FnMut(u64)) {
+    fn run(self, queue: &Receiver<ViewBatch>, mut flushed: impl FnMut(u64)) {
         while let Ok(first) = queue.recv() {
             let mut batches = vec![first];
             // Bounded, although new ones come in meanwhile: as many as wait at most.
@@ -117,7 +108,7 @@ impl Writing {
     }
 
     /// Writes batches as one step, whatever it takes; nothing where that is no use.
-    fn write(&mut self, batches: &[ViewBatch], newest: u64) -> Option<()> {
+    fn write(&self, batches: &[ViewBatch], newest: u64) -> Option<()> {
         let mut told = String::new();
         loop {
             let error = match self.try_write(batches, newest) {
@@ -140,39 +131,19 @@ impl Writing {
         }
     }
 
-    fn try_write(&mut self, batches: &[ViewBatch], newest: u64) -> Result<(), Failure> {
-        let view = match self.view.take() {
-            Some(view) => view,
-            None => self.reopen(newest)?,
-        };
-        if let Err(error) = view.write(batches.to_vec()) {
-            self.pictures.release();
-            return Err(Failure::Passing(error));
-        }
-        self.view = Some(view);
-        self.sequence = Some(newest);
-        Ok(())
-    }
-
-    /// Opens the database again. It goes as far as it did, or as far as the step that failed.
-    fn reopen(&self, newest: u64) -> Result<View, Failure> {
-        let judged = |error| match error {
+    fn try_write(&self, batches: &[ViewBatch], newest: u64) -> Result<(), Failure> {
+        self.view.open_again(newest).map_err(|error| match error {
             ViewError::Damaged | ViewError::Version { .. } | ViewError::Panicked(_) => Failure::Lost(error),
             error => Failure::Passing(error),
-        };
-        let view = View::reopen(&self.dir).map_err(judged)?;
-        let position = view.journal_position().map_err(judged)?;
-        if position != self.sequence && position != Some(newest) {
-            return Err(Failure::Lost(ViewError::Damaged));
-        }
-        self.pictures.resume(&view).map_err(judged)?;
-        Ok(view)
+        })?;
+        self.view.write(batches.to_vec()).map_err(Failure::Passing)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::pictures::Pictures;
     use crate::storage::view::{Tree, ViewChange};
 
     fn batch(number: u64) -> ViewBatch {
@@ -181,21 +152,16 @@ mod tests {
         ViewBatch { number, journal_sequence: number * 10, changes: vec![change] }
     }
 
-    fn spawn(view: View, flushed: impl FnMut(u64) + Send + 'static) -> ViewWriter {
-        let pictures = Arc::new(Pictures::new(&view).unwrap());
-        ViewWriter::spawn(view, pictures, flushed).unwrap()
-    }
-
     #[test]
     fn a_database_that_fails_is_opened_again_and_given_what_waits() {
         let dir = tempfile::tempdir().unwrap();
         let (view, _) = View::open(dir.path()).unwrap();
-        let pictures = Arc::new(Pictures::new(&view).unwrap());
+        let pictures = Pictures::new(&view);
         let planes = gondola_protocol::Planes::white("bwr-296x128".parse().unwrap());
         let (sender, flushed) = sync_channel(QUEUE_MAX);
         let failing = view.clone();
         let sink = move |number| sender.try_send(number).unwrap();
-        let writer = ViewWriter::spawn(view, Arc::clone(&pictures), sink).unwrap();
+        let writer = ViewWriter::spawn(view, sink).unwrap();
         writer.write(batch(1)).unwrap();
         assert_eq!(flushed.recv(), Ok(1));
         failing.fail_writes(1);
@@ -207,7 +173,7 @@ mod tests {
         drop(pictures);
         let (view, opened) = View::open(dir.path()).unwrap();
         assert_eq!((opened.journal_sequence, opened.set_aside), (Some(20), None));
-        assert_eq!(Pictures::new(&view).unwrap().get(&digest), Some(planes));
+        assert_eq!(Pictures::new(&view).get(&digest), Some(planes));
     }
 
     #[test]
@@ -215,14 +181,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (view, _) = View::open(dir.path()).unwrap();
         let (sender, flushed) = sync_channel(QUEUE_MAX);
-        let writer = spawn(view, move |number| sender.try_send(number).unwrap());
+        let writer = ViewWriter::spawn(view, move |number| sender.try_send(number).unwrap()).unwrap();
         (1..=100).for_each(|number| writer.write(batch(number)).unwrap());
         writer.close();
         let flushed: Vec<u64> = flushed.try_iter().collect();
         assert!(flushed.is_sorted() && flushed.last() == Some(&100), "{flushed:?}");
         let (view, opened) = View::open(dir.path()).unwrap();
         assert_eq!(opened.journal_sequence, Some(1_000));
-        let pairs: Vec<_> = view.load(Tree::Meta).map(|pair| pair.unwrap()).collect();
+        let pairs: Vec<_> = view.load(Tree::Meta).unwrap().map(|pair| pair.unwrap()).collect();
         assert_eq!(pairs, [(b"newest".to_vec(), 100_u64.to_be_bytes().to_vec())]);
     }
 
@@ -232,7 +198,7 @@ mod tests {
         let (view, _) = View::open(dir.path()).unwrap();
         // The writer waits in its first report, which a channel without room holds until it is read.
         let (sender, flushed) = sync_channel(0);
-        let writer = spawn(view, move |number| sender.send(number).unwrap());
+        let writer = ViewWriter::spawn(view, move |number| sender.send(number).unwrap()).unwrap();
         writer.write(batch(0)).unwrap();
         assert_eq!(flushed.recv(), Ok(0));
         let mut taken = 0;

@@ -269,7 +269,7 @@ fn a_newer_command_takes_the_place_of_an_older_one_and_an_unknown_label_is_refus
     let is_refused =
         |event: &Event| matches!(event, Event::Reply(_, of, answer) if *of == ticket && *answer == refused);
     assert!(shop.harness.events().iter().any(is_refused));
-    assert_eq!(shop.label(0).binding.as_ref().unwrap().skus, [sku(0)]);
+    assert_eq!(shop.label(0).binding.as_ref().unwrap().skus[..], [sku(0)]);
     shop.check_trace();
 }
 

@@ -167,7 +167,7 @@ fn is_so(controller: &Controller, request: &LabelRequest) -> bool {
     match request {
         LabelRequest::Register { panel, position, .. } => label.panel == *panel && label.position == *position,
         LabelRequest::Bind { skus, template, .. } => {
-            let asked = Binding { skus: skus.clone(), template: template.clone() };
+            let asked = Binding { skus: skus.clone().into(), template: template.clone() };
             label.binding.as_ref() == Some(&asked)
         }
         LabelRequest::Remove { .. } | LabelRequest::Unbind { .. } | LabelRequest::Replace { .. } => false,

@@ -92,8 +92,8 @@ impl TestShop {
             controller.resume(clock.now(), Some(head), until);
         }
         let (view, _) = View::open(dir.path()).unwrap();
-        let pictures = Arc::new(Pictures::new(&view).unwrap());
-        let view = ViewWriter::spawn(view, Arc::clone(&pictures), move |number| {
+        let pictures = Arc::new(Pictures::new(&view));
+        let view = ViewWriter::spawn(view, move |number| {
             let _ = view_news.blocking_send(News::Stored(number));
         });
         let (acknowledgements, _) = mpsc::channel(1);
