@@ -315,7 +315,6 @@ fn hash_of(root: &Path, path: PathBuf) -> Result<FileBackup, BackupError> {
 
 #[cfg(test)]
 mod tests {
-
     use gondola_protocol::{LabelId, Moment};
 
     use super::*;
