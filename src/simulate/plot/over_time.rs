@@ -21,6 +21,9 @@ const REMARKS_Y: [f64; 3] = [74.0, 89.0, 104.0];
 /// What a letter takes at most.
 const LETTER: f64 = 7.0;
 
+/// What is behind the curves where something is away.
+const BAND: &str = "#f3ead6";
+
 /// No text comes nearer to the picture's edge.
 const EDGE: f64 = 6.0;
 
@@ -134,10 +137,21 @@ impl OverTime {
         if until > from {
             let _ = writeln!(
                 svg,
-                "<rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#f3ead6\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#8a6d1f\">{}</text>",
+                "<rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{BAND}\"/>",
                 until - from,
                 BOTTOM - TOP,
+            );
+        }
+    }
+
+    /// What a band is, over the lines that cross it.
+    fn name_band(&self, band: &Band, svg: &mut String) {
+        let (from, until) = (self.x(band.from), self.x(band.until));
+        if until > from {
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#8a6d1f\" stroke=\"{BAND}\" stroke-width=\"6\" \
+                 paint-order=\"stroke\">{}</text>",
                 (from + until) / 2.0,
                 BOTTOM - 8.0,
                 escaped(&band.text),
@@ -211,6 +225,9 @@ pub fn over_time(picture: &OverTime) -> String {
     let remarks = picture.remarks.iter().filter(|remark| picture.shows(remark.at));
     for (remark, y) in remarks.zip(REMARKS_Y.into_iter().cycle()) {
         picture.draw_remark(remark, y, &mut svg);
+    }
+    for band in &picture.bands {
+        picture.name_band(band, &mut svg);
     }
     picture.draw_legend(&mut svg);
     for curve in picture.curves.iter().rev() {
