@@ -21,19 +21,17 @@ use crate::catalog::wire::{self, Facet, RowError};
 use crate::controller::message::{Answer, Input, Output, Publication, Refusal, ReloadReport, Request, Ticket};
 use crate::controller::{Controller, StoreSettings};
 use crate::journal::Entry;
-use crate::render::{RenderError, Renderer};
+use crate::render::RenderError;
 use crate::storage::view::{Tree, ViewChange};
-use crate::template::{RenderKey, Scene, Templates};
+use crate::template::Templates;
 
+use super::drawing::Drawing;
 use packing::Packing;
 use planted::Bug;
 pub use planted::Planted;
 
 /// Wait before a base station whose session is over is connected again.
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);
-
-/// Pictures that are kept by what decides their pixels: 40 MB of common ones.
-const DRAWN_MAX: usize = 4_096;
 
 /// Something that happened, for traces and for checks from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,11 +114,9 @@ pub struct Harness {
     reconnects: BTreeMap<StationId, Moment>,
     world: World,
     templates: Arc<Templates>,
-    renderer: Renderer,
+    drawing: Drawing,
     /// Pictures by digest, as the store keeps them.
     pictures: BTreeMap<Digest, Planes>,
-    /// Pictures by what decides their pixels, so that products that look the same are drawn once.
-    drawn: BTreeMap<RenderKey, Planes>,
     packing: Packing,
     appended: u64,
     stored: u64,
@@ -163,9 +159,8 @@ impl Harness {
             sessions: 0,
             reconnects: BTreeMap::new(),
             world: World::new(world, start),
-            renderer: Renderer::new()?,
+            drawing: Drawing::new()?,
             pictures: BTreeMap::new(),
-            drawn: BTreeMap::new(),
             packing: Packing::default(),
             appended: 0,
             stored: 0,
@@ -328,6 +323,11 @@ impl Harness {
     /// The shop, to break things in it.
     pub const fn world_mut(&mut self) -> &mut World {
         &mut self.world
+    }
+
+    /// What draws for it: for whoever draws the same.
+    pub const fn drawing_mut(&mut self) -> &mut Drawing {
+        &mut self.drawing
     }
 
     /// Everything that happened, as far as nobody has taken it.
@@ -515,21 +515,13 @@ impl Harness {
         self.controller.handle(self.now, Input::Station(station, event));
     }
 
-    fn draw(&mut self, scene: &Scene) -> Planes {
-        if self.drawn.len() >= DRAWN_MAX {
-            self.drawn.clear();
-        }
-        let Self { drawn, renderer, .. } = self;
-        drawn.entry(scene.key()).or_insert_with(|| renderer.render(scene).planes).clone()
-    }
-
     fn perform(&mut self, output: Output) {
         let now = self.now;
         match output {
             Output::Append(entries) => self.append(entries),
             Output::Store(changes) => self.store(changes),
             Output::Render { number, scene, .. } => {
-                let planes = self.draw(&scene);
+                let planes = self.drawing.draw(&scene);
                 self.pictures.insert(planes.digest(), planes.clone());
                 if !self.loses_picture() {
                     self.controller.handle(now, Input::Rendered { number, planes, packed: None });

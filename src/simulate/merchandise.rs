@@ -6,27 +6,23 @@ use std::collections::BTreeMap;
 use gondola_protocol::{Moment, Panel, Planes};
 use serde_json::{Value, json};
 
+use super::drawing::Drawing;
 use super::publisher;
 use crate::catalog::Catalog;
 use crate::catalog::sku::Sku;
 use crate::catalog::wire::{self, Facet, Row};
 use crate::controller::StoreSettings;
-use crate::render::{RenderError, Renderer};
+use crate::template::Templates;
 use crate::template::view::{LabelView, StoreView};
-use crate::template::{RenderKey, Templates};
 
 /// Rows of one message: the contract's limit.
 const ROWS_MAX: usize = 1_000;
-
-/// Pictures that are kept so that products that look the same are drawn once.
-const DRAWN_MAX: usize = 4_096;
 
 /// The sources of one store.
 #[derive(Debug)]
 pub struct Merchandise {
     store: StoreView,
     templates: Templates,
-    renderer: Renderer,
     /// What was published, taken in at once and in order.
     truth: Catalog,
     /// Base events of the sample catalog, which products take turns to look like.
@@ -38,17 +34,14 @@ pub struct Merchandise {
     revision: u64,
     /// The number of the last row on each feed: base and promotions.
     seqs: [u64; 2],
-    drawn: BTreeMap<RenderKey, Planes>,
     /// The last picture of each product on each panel, and what it shows: as long as that is so, it is the same.
     pictures: BTreeMap<(usize, Panel), (LabelView, Option<Planes>)>,
 }
 
 impl Merchandise {
     /// Sources of so many products, of which nothing is published yet.
-    ///
-    /// # Errors
-    /// The fonts do not open.
-    pub fn new(settings: &StoreSettings, products: usize) -> Result<Self, RenderError> {
+    #[must_use]
+    pub fn new(settings: &StoreSettings, products: usize) -> Self {
         let samples = publisher::samples();
         let named = |number: usize| {
             let mut event = samples[number % samples.len()].clone();
@@ -56,19 +49,17 @@ impl Merchandise {
             event["promotions"] = json!([]);
             event
         };
-        Ok(Self {
+        Self {
             store: settings.view.clone(),
             templates: Templates::embedded(),
-            renderer: Renderer::new()?,
             truth: Catalog::new(settings.catalog.clone()),
             products: (0..products).map(named).collect(),
             samples,
             promotions: Vec::new(),
             revision: 1,
             seqs: [0; 2],
-            drawn: BTreeMap::new(),
             pictures: BTreeMap::new(),
-        })
+        }
     }
 
     /// Every product as it stands, in messages for the base feed.
@@ -168,25 +159,17 @@ impl Merchandise {
     }
 
     /// What a label with this product must show at `now`; none where no template can be filled with it.
-    pub fn picture(&mut self, number: usize, panel: Panel, now: Moment) -> Option<Planes> {
+    pub fn picture(&mut self, drawing: &mut Drawing, number: usize, panel: Panel, now: Moment) -> Option<Planes> {
         let view = LabelView { store: self.store.clone(), products: vec![self.truth.view(&sku(number), now)] };
         if let Some((last, planes)) = self.pictures.get(&(number, panel))
             && *last == view
         {
             return planes.clone();
         }
-        let planes = self.draw(&view, panel);
+        let scene = self.templates.scene(self.templates.select(&view, panel), &view, panel);
+        let planes = scene.ok().map(|scene| drawing.draw(&scene));
         self.pictures.insert((number, panel), (view, planes.clone()));
         planes
-    }
-
-    fn draw(&mut self, view: &LabelView, panel: Panel) -> Option<Planes> {
-        let scene = self.templates.scene(self.templates.select(view, panel), view, panel).ok()?;
-        if self.drawn.len() >= DRAWN_MAX {
-            self.drawn.clear();
-        }
-        let renderer = &mut self.renderer;
-        Some(self.drawn.entry(scene.key()).or_insert_with(|| renderer.render(&scene).planes).clone())
     }
 
     fn publish(&mut self, now: Moment, numbers: &[usize]) -> Vec<String> {

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod demo;
 pub mod draw;
+pub mod drawing;
 pub mod glass;
 pub mod harness;
 pub mod merchandise;

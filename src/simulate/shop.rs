@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use gondola_protocol::auth::StationKey;
 use gondola_protocol::message::Encoding;
-use gondola_protocol::{Edition, LabelId, Moment, Panel, StationId};
+use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, StationId};
 use gondola_simulator::checkers::{Claim, Fact};
 use gondola_simulator::{Dice, LabelMemory, LabelOptions, Observation, RadioOptions, StationOptions, WorldOptions};
 
+use super::drawing::Drawing;
 use super::harness::{Event, Harness, HarnessOptions};
 use super::merchandise::{Merchandise, sku};
 use crate::alert::rules::AlertRules;
@@ -112,14 +113,18 @@ impl Shop {
     pub fn open(options: ShopOptions, harness: HarnessOptions, opening: Opening) -> Result<Self, RenderError> {
         let (settings, sync_delay) = (settings(options.base_stations), harness.sync_delay);
         let harness = HarnessOptions { key: options.key, ..harness };
-        let (start, mut merchandise) = (options.start, Merchandise::new(&settings, options.labels)?);
+        let (start, mut merchandise) = (options.start, Merchandise::new(&settings, options.labels));
+        let mut drawing = Drawing::new()?;
         let catalog = merchandise.publish_all(start);
-        let label = |number| LabelOptions {
+        let mut label = |number| LabelOptions {
             label: label(number),
             panel: panel(number),
             wake: options.wake,
             station: None,
-            shows: if opening == Opening::InOrder { merchandise.picture(number, panel(number), start) } else { None },
+            shows: match opening {
+                Opening::New => None,
+                Opening::InOrder => merchandise.picture(&mut drawing, number, panel(number), start),
+            },
             refresh: None,
             memory: if options.small_memories { memory(options.seed, number) } else { LabelMemory::default() },
         };
@@ -128,7 +133,7 @@ impl Shop {
             loss: options.loss,
             radio: options.radio,
             stations: (0..options.base_stations).map(|number| options.station(number)).collect(),
-            labels: (0..options.labels).map(label).collect(),
+            labels: (0..options.labels).map(&mut label).collect(),
         };
         let harness = Harness::with(harness, settings, world, start)?;
         let mut shop = Self {
@@ -272,12 +277,18 @@ impl Shop {
         self.harness.controller().fleet().labels().all(agrees)
     }
 
+    /// What a label with this product must show at `now`; none where no template can be filled with it.
+    pub fn picture(&mut self, product: usize, panel: Panel, now: Moment) -> Option<Planes> {
+        self.merchandise.picture(self.harness.drawing_mut(), product, panel, now)
+    }
+
     /// Labels whose glass shows something else than what it must.
     pub fn wrong(&mut self) -> Vec<LabelId> {
         let now = self.harness.now();
         let Self { bound, merchandise, harness, .. } = self;
         let is_wrong = |number: &usize| {
-            let expected = bound[*number].and_then(|product| merchandise.picture(product, panel(*number), now));
+            let expected = bound[*number]
+                .and_then(|product| merchandise.picture(harness.drawing_mut(), product, panel(*number), now));
             expected.is_some_and(|expected| harness.world().screen(label(*number)) != Some(expected))
         };
         (0..bound.len()).filter(is_wrong).map(label).collect()
@@ -355,10 +366,9 @@ impl Shop {
             return;
         }
         let numbers = self.labels_of[product].clone();
-        let world = self.harness.world();
         let shows_other = |number: &usize| {
-            let expected = self.merchandise.picture(product, panel(*number), at);
-            let state = world.label(label(*number));
+            let expected = self.picture(product, panel(*number), at);
+            let state = self.harness.world().label(label(*number));
             state.is_some_and(|state| state.edition > Edition(0) && Some(state.planes) != expected)
         };
         let wrong = numbers.into_iter().find(shows_other).map(label);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,6 +68,12 @@ impl Picture {
     #[must_use]
     pub const fn hash(&self) -> [u8; 16] {
         self.hash
+    }
+}
+
+impl Hash for Picture {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.hash);
     }
 }
 

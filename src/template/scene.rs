@@ -1,6 +1,7 @@
 //! A template with every expression evaluated: plain values that decide a picture completely.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct Scene {
 }
 
 /// One element.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The ink of its text, bars and frame; the panel has it.
     pub color: Color,
@@ -35,8 +36,7 @@ pub struct Node {
 }
 
 /// What an element holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Content {
     /// Other elements.
     Box(Vec<Node>),
@@ -51,7 +51,7 @@ pub enum Content {
 }
 
 /// Text that fits itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Text {
     /// On one line, without control characters, never empty.
     pub text: String,
@@ -60,7 +60,7 @@ pub struct Text {
 }
 
 /// How a text looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TextLook {
     /// Sizes to try.
     pub size: Fit,
@@ -79,7 +79,7 @@ pub struct TextLook {
 }
 
 /// A price in large figures.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Price {
     /// `59.90`, never empty.
     pub amount: String,
@@ -92,7 +92,7 @@ pub struct Price {
 }
 
 /// A code for scanners.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Code {
     /// What it says, never empty; it may be no valid code.
     pub content: String,
@@ -107,33 +107,22 @@ pub struct Code {
 }
 
 /// A picture, as large as its room allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Image {
     /// The picture.
-    #[serde(serialize_with = "hash_of")]
     pub picture: Arc<Picture>,
     /// How its shades become inks.
     pub dither: Dither,
-}
-
-fn hash_of<S: Serializer>(picture: &Arc<Picture>, serializer: S) -> Result<S::Ok, S::Error> {
-    picture.hash().serialize(serializer)
 }
 
 impl Scene {
     /// What identifies the picture: equal keys mean equal pictures.
     #[must_use]
     pub fn key(&self) -> RenderKey {
-        #[derive(Serialize)]
-        struct Canonical<'a> {
-            renderer: u32,
-            panel: Panel,
-            root: &'a Node,
-        }
-        let canonical = Canonical { renderer: RENDERER_VERSION, panel: self.panel, root: &self.root };
-        let bytes = serde_json::to_vec(&canonical).expect("a scene of texts and numbers is JSON");
+        let mut canonical = Canonical::default();
+        (RENDERER_VERSION, self.panel, &self.root).hash(&mut canonical);
         let mut key = [0; 16];
-        key.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
+        key.copy_from_slice(&blake3::hash(&canonical.0).as_bytes()[..16]);
         RenderKey(key)
     }
 
@@ -153,6 +142,38 @@ impl Scene {
     #[must_use]
     pub const fn root(&self) -> &Node {
         &self.root
+    }
+}
+
+/// Everything that is hashed, one after the other, as the same bytes on every machine.
+#[derive(Default)]
+struct Canonical(Vec<u8>);
+
+impl Hasher for Canonical {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write(&number.to_le_bytes());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write(&number.to_le_bytes());
+    }
+
+    /// Lengths.
+    fn write_usize(&mut self, number: usize) {
+        self.write(&(number as u64).to_le_bytes());
+    }
+
+    /// Which of an enum's variants it is.
+    fn write_isize(&mut self, number: isize) {
+        self.write(&(number as i64).to_le_bytes());
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.len() as u64
     }
 }
 
@@ -207,6 +228,31 @@ impl<'de> Deserialize<'de> for RenderKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::style::Length;
+
+    /// Do not change: after an update every store would draw every picture anew.
+    #[test]
+    fn a_scene_has_the_same_key_on_every_machine() {
+        let size = Fit { largest: 28, smallest: 14 };
+        let look = TextLook {
+            size,
+            lines: 2,
+            overflow: Overflow::Shrink,
+            font: Font::Text,
+            weight: Weight::Bold,
+            decoration: Decoration::None,
+            align: TextAlign::Left,
+        };
+        let text = Content::Text(Text { text: "开心果".to_owned(), look });
+        let [amount, currency, unit] = ["59.90", "CNY", "袋"].map(str::to_owned);
+        let price = Content::Price(Price { amount, currency, unit, size });
+        let style = Style { grow: 1, height: Some(Length::Percent(40)), ..Style::default() };
+        let inside = [(Color::Black, text), (Color::Red, price)];
+        let inside = inside.map(|(color, content)| Node { color, style, content });
+        let root = Node { color: Color::Black, style: Style::default(), content: Content::Box(inside.into()) };
+        let scene = Scene { template: "standard".into(), panel: "bwr-296x128".parse().unwrap(), root };
+        assert_eq!(scene.key().to_string(), "78011100c292446734c634e748c74211");
+    }
 
     #[test]
     fn keys_are_read_and_written() {

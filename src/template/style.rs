@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use gondola_protocol::{Colours, Ink};
-use serde::Serialize;
 
 /// Smallest text that stays legible on a 1-bit panel: the pixel font's only size.
 pub const TEXT_SIZE_MIN: u16 = 12;
@@ -25,8 +24,7 @@ pub struct Expected(pub String);
 macro_rules! keyword {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(rename_all = "kebab-case")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $($(#[$variant_doc])* $variant),+
         }
@@ -243,8 +241,7 @@ impl<const MIN: u16, const MAX: u16> FromStr for Whole<MIN, MAX> {
 pub(super) type Pixels = Whole<0, PIXELS_MAX>;
 
 /// A width or height.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Length {
     /// Pixels.
     Pixels(u16),
@@ -265,7 +262,7 @@ impl FromStr for Length {
 }
 
 /// Room inside a box's edges, in pixels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Padding {
     /// At the top.
     pub top: u16,
@@ -294,7 +291,7 @@ impl FromStr for Padding {
 }
 
 /// The sizes between which a text fits itself, in pixels of the em.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fit {
     /// Tried first.
     pub largest: u16,
@@ -362,7 +359,7 @@ pub(super) fn scaled_module(module: Fit, scale: u16) -> Fit {
 }
 
 /// How an element stands in its parent and looks, whatever it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Style {
     /// Axis of the children.
     pub direction: Direction,

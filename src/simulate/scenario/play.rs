@@ -175,7 +175,7 @@ impl Play {
     /// What a label with the product of its number must show now.
     fn picture(&mut self, number: usize) -> Option<Digest> {
         let now = self.now();
-        self.shop.merchandise.picture(number, panel(number), now).map(|planes| planes.digest())
+        self.shop.picture(number, panel(number), now).map(|planes| planes.digest())
     }
 
     /// What the labels of products must show is another now.
