@@ -580,6 +580,20 @@ fn two_devices_with_one_id_are_an_alert() {
 }
 
 #[test]
+fn a_second_device_with_a_label_s_id_in_the_shop_is_an_alert() {
+    let mut shop = Shop::settled(ShopOptions { labels: 2, ..ShopOptions::default() });
+    let now = shop.harness.now();
+    shop.harness.world_mut().hang_twin(now, label(0)).unwrap();
+    shop.run(5 * 60);
+    for (number, price) in [(0, "11.00"), (1, "12.00"), (0, "13.00")] {
+        shop.price(number, price);
+        shop.run(5 * 60);
+    }
+    let subjects = shop.harness.controller().alerts().subjects(Rule::DuplicateId);
+    assert_eq!(subjects, [label(0).to_string()]);
+}
+
+#[test]
 fn accuracy_and_waits_are_measured_over_time_and_the_hours_survive_a_restart() {
     let mut shop = Shop::settled(ShopOptions { labels: 4, ..ShopOptions::default() });
     shop.fault(3, Some(Fault::Deaf));

@@ -22,7 +22,7 @@ use crate::faults::{Fault, invert};
 use crate::link::Link;
 use crate::radio::{self, Airtime, Radio};
 use crate::station::{Heard, Offer, Station};
-use crate::world::{Activity, Observation};
+use crate::world::{Activity, Device, Observation};
 use display::Kept;
 pub(crate) use display::Picture;
 use fetch::Partial;
@@ -55,6 +55,7 @@ pub(crate) struct Air<'a> {
 #[derive(Debug)]
 pub(crate) struct Label {
     id: LabelId,
+    device: Device,
     refresh: Duration,
     memory: LabelMemory,
     dice: Dice,
@@ -117,6 +118,7 @@ impl Label {
         let wake = WakeClock::new(start, options.wake, &mut dice);
         Self {
             id: options.label,
+            device: Device::Own,
             refresh: options.refresh.unwrap_or(refresh),
             memory: options.memory,
             battery: Battery::new(between(&mut dice, 3_000, 3_050), start),
@@ -142,6 +144,24 @@ impl Label {
             dice,
             wake,
         }
+    }
+
+    /// Another device of the same make with the same id, beside it.
+    pub(crate) fn twin(&mut self, now: Moment, radio: &Radio) -> Self {
+        let options = LabelOptions {
+            label: self.id,
+            panel: self.panel(),
+            wake: Duration::from_micros(self.wake.period_us),
+            station: None,
+            shows: None,
+            refresh: Some(self.refresh),
+            memory: self.memory,
+        };
+        let seed = self.dice.below(u64::MAX);
+        let mut twin = Self::new(&options, Picture::white(self.panel()), seed, now);
+        twin.device = Device::Twin;
+        twin.set_link(Some(self.link.clone()), radio);
+        twin
     }
 
     pub(crate) fn id(&self) -> LabelId {
@@ -424,9 +444,9 @@ impl Label {
         }
     }
 
-    fn observation(&self, at: Moment) -> Observation {
+    pub(crate) fn observation(&self, at: Moment) -> Observation {
         let Picture { edition, digest, .. } = self.frame_buffer;
-        Observation { at, label: self.id, edition, digest }
+        Observation { at, label: self.id, edition, digest, device: self.device }
     }
 }
 

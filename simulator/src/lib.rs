@@ -53,4 +53,4 @@ pub use link::Bursts;
 pub use radio::{RadioOptions, airtime};
 pub use serve::{Handle, ServeError, Serving, serve};
 pub use station::StationOptions;
-pub use world::{Observation, World, WorldOptions};
+pub use world::{Device, Observation, World, WorldOptions};

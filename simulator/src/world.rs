@@ -4,6 +4,7 @@
 //! own moment, in order, however rarely the world is called: the trace depends on seed and inputs alone.
 
 mod sight;
+mod twins;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -25,6 +26,7 @@ use crate::radio::{Airtime, Channel, Radio, RadioOptions};
 use crate::station::{Station, StationOptions};
 
 pub use sight::{Activity, BATTERY_LOW, LabelSight, Sight, StationSight};
+pub use twins::Device;
 
 /// Observations that nobody has polled yet: 4 MiB. Beyond that the oldest are dropped.
 pub const OBSERVATIONS_MAX: usize = 65_536;
@@ -60,6 +62,8 @@ pub struct Observation {
     pub edition: Edition,
     /// The digest that the label computed from what it shows.
     pub digest: Digest,
+    /// Which of the devices with its id it is.
+    pub device: Device,
 }
 
 /// Who acts at a moment; stations before labels, each in the order of the options.
@@ -86,6 +90,8 @@ pub struct World {
     /// When each label's station last said that it heard it: side by side, because stations look at all of them often.
     present_at: Vec<Moment>,
     label_by_id: BTreeMap<LabelId, usize>,
+    /// Second devices with a label's id, behind all labels of the options; one that was taken down keeps its place.
+    twins: BTreeMap<LabelId, usize>,
     /// Who acts when. An entry whose moment is no longer its actor's is void.
     agenda: BinaryHeap<Reverse<(Moment, Actor)>>,
     observations: VecDeque<Observation>,
@@ -181,6 +187,7 @@ impl World {
             present_at: vec![start; hung.len()],
             labels: hung,
             label_by_id,
+            twins: BTreeMap::new(),
             observations: VecDeque::new(),
             counters: Counters::default(),
             decoded: DecodeMemory::default(),
@@ -283,7 +290,9 @@ impl World {
 
     /// Every label, in the order of the options.
     pub fn labels(&self) -> impl Iterator<Item = LabelState> {
-        self.labels.iter().map(|hung| hung.label.state(self.now, self.stations[hung.station].id(), self.idle))
+        self.labels[..self.own_labels()]
+            .iter()
+            .map(|hung| hung.label.state(self.now, self.stations[hung.station].id(), self.idle))
     }
 
     /// One label.
@@ -497,7 +506,10 @@ impl World {
     /// Labels with work at a station wake for it; all of them do when its session begins or ends.
     fn rouse(&mut self, station: usize) {
         let roused = match self.stations[station].take_roused() {
-            Some(labels) => labels.iter().filter_map(|label| self.label_by_id.get(label).copied()).collect(),
+            Some(labels) => {
+                let devices = |label| self.label_by_id.get(label).into_iter().chain(self.twins.get(label));
+                labels.iter().flat_map(devices).copied().collect()
+            }
             None => self.within_reach[station].clone(),
         };
         for index in roused {

@@ -59,6 +59,8 @@ pub struct Drawn {
     pub missing_per_mille: u64,
     /// Labels that fail in an hour, of 1,000: deaf, stuck, or reset.
     pub label_faults_per_mille: u64,
+    /// Labels in a store whose id another device has, too, for a while in each hour.
+    pub twins: u64,
     /// Times that each base station restarts, loses its line or its memory in an hour.
     pub station_faults: u64,
     /// Times that the broker is away in an hour.
@@ -92,6 +94,7 @@ impl Drawn {
         late_per_mille: 0,
         missing_per_mille: 0,
         label_faults_per_mille: 0,
+        twins: 0,
         station_faults: 0,
         broker_faults: 0,
         crashes: 0,
@@ -149,6 +152,7 @@ impl Drawn {
                 collisions: up_to(1) == 1,
                 duty_percent: 10 + up_to(90),
                 small_memories: up_to(1) == 1,
+                twins: up_to(3),
             },
         }
     }
@@ -191,6 +195,10 @@ pub enum Action {
     Rebind,
     /// A label goes wrong.
     FailLabel,
+    /// Another device with a label's id is hung.
+    HangTwin,
+    /// It is taken down.
+    TakeTwinDown(usize),
     /// A label is well again.
     HealLabel(usize),
     /// A base station goes wrong.
@@ -236,6 +244,7 @@ impl Agenda {
             (Action::FailStation, hourly(drawn.station_faults * stations)),
             (Action::FailBroker, hourly(drawn.broker_faults)),
             (Action::Crash, hourly(drawn.crashes)),
+            (Action::HangTwin, hourly(drawn.twins)),
         ];
         for (action, count) in counts {
             for _ in 0..count {
@@ -265,10 +274,18 @@ impl Agenda {
         Some(entry.remove())
     }
 
-    /// Leaves out what would go wrong from now on.
+    /// Leaves out what would go wrong from now on; no label shares its id any more.
     pub fn calm(&mut self) {
         self.entries.retain(|_, action| {
-            !matches!(action, Action::FailLabel | Action::FailStation | Action::FailBroker | Action::Crash)
+            !matches!(
+                action,
+                Action::FailLabel
+                    | Action::HangTwin
+                    | Action::TakeTwinDown(_)
+                    | Action::FailStation
+                    | Action::FailBroker
+                    | Action::Crash
+            )
         });
     }
 }

@@ -7,7 +7,9 @@ use gondola_protocol::auth::StationKey;
 use gondola_protocol::message::Encoding;
 use gondola_protocol::{Edition, LabelId, Moment, Panel, Planes, StationId};
 use gondola_simulator::checkers::{Claim, Fact};
-use gondola_simulator::{Dice, LabelMemory, LabelOptions, Observation, RadioOptions, StationOptions, WorldOptions};
+use gondola_simulator::{
+    Device, Dice, LabelMemory, LabelOptions, Observation, RadioOptions, StationOptions, WorldOptions,
+};
 
 use super::drawing::Drawing;
 use super::harness::{Event, Harness, HarnessOptions};
@@ -103,6 +105,8 @@ pub struct Shop {
     facts: Option<Vec<(Moment, Fact)>>,
     /// What a group commit of the journal takes.
     sync_delay: Duration,
+    /// Labels whose id another device has had, too.
+    shared: BTreeSet<LabelId>,
 }
 
 impl Shop {
@@ -148,6 +152,7 @@ impl Shop {
             to_shelf_ms: Vec::new(),
             facts: None,
             sync_delay,
+            shared: BTreeSet::new(),
         };
         for message in catalog {
             shop.harness.publish(Facet::Base, &message);
@@ -220,6 +225,32 @@ impl Shop {
         let number = self.harness.request(request);
         let now = self.harness.now();
         self.state(now, || Fact::Asked { number, claim });
+    }
+
+    /// Another device with a label's id hangs in the shop. From now on nothing that is confirmed of this label is held
+    /// against its glass: who hears it cannot know which of the two has proven what.
+    ///
+    /// # Panics
+    /// No such label.
+    pub fn hang_twin(&mut self, number: usize) {
+        let (label, now) = (label(number), self.harness.now());
+        self.harness.world_mut().hang_twin(now, label).expect("the label hangs in the shop");
+        self.shared.insert(label);
+    }
+
+    /// The other device goes.
+    ///
+    /// # Panics
+    /// No such label.
+    pub fn take_twin_down(&mut self, number: usize) {
+        let now = self.harness.now();
+        self.harness.world_mut().take_twin_down(now, label(number)).expect("the label hangs in the shop");
+    }
+
+    /// Labels whose id another device has or had, too.
+    #[must_use]
+    pub const fn shared(&self) -> &BTreeSet<LabelId> {
+        &self.shared
     }
 
     /// The product that a label shows.
@@ -310,12 +341,15 @@ impl Shop {
     fn watch(&mut self, event: &Event) {
         match event {
             Event::Glass(glass) => {
-                self.glass_at.insert(glass.label, glass.at);
-                let Observation { at, label, edition, digest } = *glass;
-                if edition == Edition(0) {
-                    self.state(at, || Fact::Reset { label });
+                let Observation { at, label, edition, digest, device } = *glass;
+                if device == Device::Own {
+                    self.glass_at.insert(label, at);
                 }
-                self.state(at, || Fact::Glass { label, edition, digest });
+                let device = device as usize;
+                if edition == Edition(0) {
+                    self.state(at, || Fact::Reset { label, device });
+                }
+                self.state(at, || Fact::Glass { label, edition, digest, device });
             }
             Event::Journal(at, Entry::Proof { label, edition, digest, shown, .. }) => {
                 let (label, edition, digest) = (*label, *edition, *digest);
@@ -367,6 +401,9 @@ impl Shop {
         }
         let numbers = self.labels_of[product].clone();
         let shows_other = |number: &usize| {
+            if self.shared.contains(&label(*number)) {
+                return false;
+            }
             let expected = self.picture(product, panel(*number), at);
             let state = self.harness.world().label(label(*number));
             state.is_some_and(|state| state.edition > Edition(0) && Some(state.planes) != expected)

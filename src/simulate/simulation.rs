@@ -1,6 +1,6 @@
 //! A store through hours of virtual time: a phase in which things go wrong, then one without, and checkers that look on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gondola_protocol::message::Credits;
@@ -11,6 +11,7 @@ use gondola_simulator::{Counters, Dice, Fault};
 use super::draw::{Action, Agenda, Drawn, FaultLevel, PROMOTION_MIN};
 use super::harness::{Event, HarnessOptions, Planted};
 use super::shop::{Opening, START, Shop, ShopOptions, label, station};
+use crate::alert::Rule;
 use crate::catalog::SnapshotPart;
 use crate::catalog::wire::Facet;
 use crate::controller::message::ReloadReport;
@@ -79,8 +80,21 @@ pub struct Outcome {
     pub waves: u64,
     /// Promotions that were announced.
     pub promotions: u64,
+    /// Ids that two devices had.
+    pub twins: Twins,
     /// What cannot be.
     pub violations: Vec<Violation>,
+}
+
+/// Ids that two devices had at the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Twins {
+    /// Labels that shared theirs for a while.
+    pub shared: usize,
+    /// Those of them of which the controller has said so in the end.
+    pub found: usize,
+    /// Others of which it has.
+    pub mistaken: usize,
 }
 
 /// A run.
@@ -93,6 +107,8 @@ struct Simulation {
     checkers: Checkers,
     /// Labels with a fault.
     failed: Vec<usize>,
+    /// Wakes of devices with another label's id, at most.
+    twin_wakes: u64,
     broker_back: Moment,
     /// When nothing goes wrong any more.
     safety_end: Moment,
@@ -159,6 +175,7 @@ impl Simulation {
             agenda,
             checkers: Checkers::default(),
             failed: Vec::new(),
+            twin_wakes: 0,
             broker_back: start,
             safety_end: start + safety,
             crashes: 0,
@@ -222,6 +239,8 @@ impl Simulation {
             Action::Rebind => self.rebind(),
             Action::FailLabel => self.fail_label(),
             Action::HealLabel(number) => self.set_fault(number, None),
+            Action::HangTwin => self.hang_twin(),
+            Action::TakeTwinDown(number) => self.shop.take_twin_down(number),
             Action::FailStation => self.fail_station(),
             Action::Reconnect(number) => self.shop.harness.connect(&station(number)),
             Action::FailBroker => {
@@ -317,6 +336,15 @@ impl Simulation {
         self.shop.harness.world_mut().set_fault(now, label(number), fault).expect("the label hangs in the shop");
     }
 
+    /// Another device with a label's id comes into the shop for a while.
+    fn hang_twin(&mut self) {
+        let number = self.pick(self.options.labels);
+        let seconds = 60 + self.dice.below(3_600);
+        self.twin_wakes += seconds / self.drawn.wake_s + 1;
+        self.shop.hang_twin(number);
+        self.agenda.plan(self.now() + Duration::from_secs(seconds), Action::TakeTwinDown(number));
+    }
+
     /// A base station restarts, loses its line for a while, or has less memory.
     fn fail_station(&mut self) {
         let (number, now) = (self.pick(self.options.base_stations), self.now());
@@ -400,6 +428,8 @@ impl Simulation {
         let check_ins_max = labels * CHECK_INS_PER_HOUR * hours
             + self.per_station * sessions
             + CHECK_INS_PER_TRANSFER * counters.transfers
+            // Two devices with one id say something else at each of their wakes.
+            + 2 * self.twin_wakes
             + labels;
         let mut levels = vec![
             ("transfers in flight".to_owned(), core.in_flight() as u64, self.credits_max),
@@ -422,6 +452,9 @@ impl Simulation {
         self.agenda.calm();
         for number in std::mem::take(&mut self.failed) {
             self.set_fault(number, None);
+        }
+        for label in self.shop.shared().clone() {
+            self.shop.take_twin_down(super::shop::number(label).unwrap_or(0));
         }
         let now = self.now();
         self.shop.harness.world_mut().set_loss(now, 0.0);
@@ -472,6 +505,13 @@ impl Simulation {
         self.checkers.finish(self.now());
     }
 
+    fn twins(&self) -> Twins {
+        let suspects = self.shop.harness.controller().alerts().subjects(Rule::DuplicateId);
+        let shared: BTreeSet<String> = self.shop.shared().iter().map(ToString::to_string).collect();
+        let found = suspects.iter().filter(|subject| shared.contains(*subject)).count();
+        Twins { shared: shared.len(), found, mistaken: suspects.len() - found }
+    }
+
     fn outcome(mut self) -> Outcome {
         let wrong = self.shop.wrong().len();
         let harness = &self.shop.harness;
@@ -497,6 +537,7 @@ impl Simulation {
             crashes: self.crashes,
             waves: self.waves,
             promotions: self.promotions,
+            twins: self.twins(),
             violations: self.checkers.violations().to_vec(),
         }
     }

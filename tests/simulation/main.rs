@@ -5,6 +5,7 @@
 
 mod scenarios;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use gondola::simulate::draw::FaultLevel;
 use gondola::simulate::harness::Planted;
 use gondola::simulate::report::Report;
 use gondola::simulate::shop::{START, ShopOptions, TRANSFERS_MAX};
-use gondola::simulate::simulation::{self, Outcome, SimulationOptions};
+use gondola::simulate::simulation::{self, Outcome, SimulationOptions, Twins};
 use gondola::simulate::wave;
 use gondola_simulator::RadioOptions;
 
@@ -49,6 +50,7 @@ fn seeds_with_faults_end_well() {
     #[expect(clippy::disallowed_methods, reason = "how long seeds are tried, not what they come to")]
     let began = Instant::now();
     let (next, played) = (AtomicU64::new(first), AtomicU64::new(0));
+    let twins = Mutex::new(Twins::default());
     let work = || loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= last || seconds.is_some_and(|seconds| began.elapsed() >= Duration::from_secs(seconds)) {
@@ -60,13 +62,17 @@ fn seeds_with_faults_end_well() {
             panic!("{complaint}");
         }
         played.fetch_add(1, Ordering::Relaxed);
+        let mut twins = twins.lock().unwrap();
+        twins.shared += outcome.twins.shared;
+        twins.found += outcome.twins.found;
+        twins.mistaken += outcome.twins.mistaken;
     };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(work);
         }
     });
-    println!("{} seeds in {:.0} s", played.into_inner(), began.elapsed().as_secs_f64());
+    println!("{} seeds in {:.0} s, {:?}", played.into_inner(), began.elapsed().as_secs_f64(), twins.lock().unwrap());
 }
 
 #[test]

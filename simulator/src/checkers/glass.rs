@@ -18,8 +18,8 @@ struct Known {
     meant: BTreeSet<Digest>,
     /// What it has shown.
     shown: BTreeSet<(Edition, Digest)>,
-    /// The highest edition since it forgot everything last.
-    edition: Edition,
+    /// The highest edition of each device with its id since that forgot everything last.
+    editions: BTreeMap<usize, Edition>,
 }
 
 impl GlassChecker {
@@ -31,8 +31,8 @@ impl GlassChecker {
                 known.shown.insert((Edition(0), digest));
             }
             Fact::Meant { label, digest, .. } => _ = self.labels.entry(label).or_default().meant.insert(digest),
-            Fact::Glass { label, edition, digest } => return self.see_glass(label, edition, digest),
-            Fact::Reset { label } => self.labels.entry(label).or_default().edition = Edition(0),
+            Fact::Glass { label, edition, digest, device } => return self.see_glass(label, edition, digest, device),
+            Fact::Reset { label, device } => _ = self.labels.entry(label).or_default().editions.remove(&device),
             Fact::Proven { label, edition, digest } => {
                 let known = self.labels.entry(label).or_default();
                 if !known.shown.contains(&(edition, digest)) {
@@ -49,11 +49,12 @@ impl GlassChecker {
         None
     }
 
-    fn see_glass(&mut self, label: LabelId, edition: Edition, digest: Digest) -> Found {
+    fn see_glass(&mut self, label: LabelId, edition: Edition, digest: Digest, device: usize) -> Found {
         let known = self.labels.entry(label).or_default();
         known.shown.insert((edition, digest));
-        let before = known.edition;
-        known.edition = edition.max(before);
+        let newest = known.editions.entry(device).or_default();
+        let before = *newest;
+        *newest = edition.max(before);
         // Edition 0 is a label that forgot everything: white.
         if edition > Edition(0) && !known.meant.contains(&digest) {
             return Some((Invariant::Desired, Some(label), "a label shows what was never meant for it".to_owned()));

@@ -60,11 +60,15 @@ pub enum Fact {
         edition: Edition,
         /// Digest of what it shows.
         digest: Digest,
+        /// Which of the devices with its id, counted from 0.
+        device: usize,
     },
     /// A label forgot everything: what comes next starts anew.
     Reset {
         /// The label.
         label: LabelId,
+        /// Which of the devices with its id, counted from 0.
+        device: usize,
     },
     /// The controller recorded that a label has proven to show a picture.
     Proven {
@@ -142,7 +146,7 @@ impl Fact {
             Self::Hung { label, .. }
             | Self::Meant { label, .. }
             | Self::Glass { label, .. }
-            | Self::Reset { label }
+            | Self::Reset { label, .. }
             | Self::Proven { label, .. }
             | Self::Sent { label } => Some(*label),
             Self::Confirmed { wrong, .. } => *wrong,
@@ -156,14 +160,25 @@ impl fmt::Display for Fact {
         match self {
             Self::Hung { label, digest } => write!(f, "label {label} hangs and shows {digest}"),
             Self::Meant { label, edition, digest } => write!(f, "edition {edition} of label {label} is {digest}"),
-            Self::Glass { label, edition, digest } => write!(f, "label {label} shows edition {edition}, {digest}"),
-            Self::Reset { label } => write!(f, "label {label} forgets everything"),
+            Self::Glass { label, edition, digest, device } => {
+                write!(f, "label {label} shows edition {edition}, {digest}{}", Which(*device))
+            }
+            Self::Reset { label, device } => write!(f, "label {label} forgets everything{}", Which(*device)),
             Self::Proven { label, edition, digest } => {
                 write!(f, "label {label} is said to have proven edition {edition}, {digest}")
             }
             Self::Sent { label } => write!(f, "label {label} is sent something"),
             other => write!(f, "{other:?}"),
         }
+    }
+}
+
+/// Which of the devices with one id: nothing is said of the first.
+struct Which(usize);
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, " (device {} of that id)", self.0 + 1) }
     }
 }
 
@@ -293,7 +308,7 @@ mod tests {
     }
 
     fn glass(edition: u64, ink: u8) -> Fact {
-        Fact::Glass { label: LABEL, edition: Edition(edition), digest: digest(ink) }
+        Fact::Glass { label: LABEL, edition: Edition(edition), digest: digest(ink), device: 0 }
     }
 
     fn proven(edition: u64, ink: u8) -> Fact {
@@ -315,7 +330,20 @@ mod tests {
         check([hung(), meant(5, 1), glass(5, 2)], &[(Invariant::Desired, "a label shows what was never meant for it")]);
         let back = [hung(), meant(5, 1), meant(6, 2), glass(6, 2), glass(5, 1)];
         check(back, &[(Invariant::Monotone, "a label shows edition 5 after 6")]);
-        check([hung(), meant(6, 2), glass(6, 2), Fact::Reset { label: LABEL }, glass(0, 0)], &[]);
+        check([hung(), meant(6, 2), glass(6, 2), Fact::Reset { label: LABEL, device: 0 }, glass(0, 0)], &[]);
+    }
+
+    #[test]
+    fn two_devices_with_one_id_each_go_forward() {
+        let hung = Fact::Hung { label: LABEL, digest: digest(0) };
+        let twin =
+            |edition, ink| Fact::Glass { label: LABEL, edition: Edition(edition), digest: digest(ink), device: 1 };
+        let both = [hung, meant(5, 1), glass(5, 1), meant(6, 2), twin(6, 2), proven(6, 2), proven(5, 1), twin(6, 2)];
+        check(both.clone(), &[]);
+        let back = both.into_iter().chain([twin(5, 1)]);
+        check(back, &[(Invariant::Monotone, "a label shows edition 5 after 6")]);
+        let foreign = [meant(5, 1), twin(5, 2)];
+        check(foreign, &[(Invariant::Desired, "a label shows what was never meant for it")]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl World {
         Sight {
             loss: self.radio.loss.0,
             stations: self.stations.iter().map(station).collect(),
-            labels: self.labels.iter().map(|hung| self.glance(hung)).collect(),
+            labels: self.labels[..self.own_labels()].iter().map(|hung| self.glance(hung)).collect(),
         }
     }
 
