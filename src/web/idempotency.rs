@@ -118,7 +118,8 @@ async fn keep(under_way: UnderWay<'_>, response: Response) -> Response {
 /// A key as a header says it.
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(KEY) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=KEY_CHARS_MAX).contains(&key.len()));
+    let is_key = |key: &&str| (1..=KEY_CHARS_MAX).contains(&key.len()) && !key.contains('\t');
+    let key = value.to_str().ok().filter(is_key);
     let refused = || format!("`Idempotency-Key` is not 1 to {KEY_CHARS_MAX} printable characters");
     key.map(|key| Some(key.to_owned())).ok_or_else(|| Problem::bad_request(refused()))
 }

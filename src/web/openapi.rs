@@ -36,6 +36,8 @@ pub(super) struct Told {
     answer: Option<(StatusCode, &'static str, Option<RefOr<Schema>>)>,
     /// A status that comes with plain text where others come with a problem.
     plain: Option<StatusCode>,
+    /// A refusal that routes like it do not have.
+    refusal: Option<StatusCode>,
     schemas: Vec<(String, RefOr<Schema>)>,
 }
 
@@ -92,6 +94,11 @@ impl Told {
         Self { plain: Some(status), ..self }
     }
 
+    /// A refusal that routes like it do not have.
+    pub(super) fn refuses(self, status: StatusCode) -> Self {
+        Self { refusal: Some(status), ..self }
+    }
+
     /// An answer without anything in it.
     pub(super) fn gives_nothing(mut self) -> Self {
         self.answer = Some((StatusCode::NO_CONTENT, JSON, None));
@@ -139,7 +146,7 @@ fn operation(route: &Route, told: Told) -> Operation {
     for parameter in &told.query {
         operation = operation.parameter(parameter.clone());
     }
-    if !route.method.is_safe() {
+    if route.takes_key() {
         let key = text_parameter(KEY, ParameterIn::Header, Required::False, pattern(KEY));
         operation = operation.parameter(key);
     }
@@ -184,6 +191,7 @@ fn refusals(route: &Route, told: &Told) -> BTreeSet<StatusCode> {
     if is_write && route.method != Method::DELETE {
         all.insert(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
+    all.extend(told.refusal);
     all
 }
 
@@ -204,7 +212,8 @@ fn pattern(name: &str) -> Option<&'static str> {
         "label" => Some("^([:-]*[0-9A-Fa-f]){16}[:-]*$"),
         "sku" => Some("^[!-~]{1,64}$"),
         "digest" => Some("^[0-9a-f]{32}$"),
-        KEY => Some("^[!-~]([ -~]{0,126}[!-~])?$"),
+        // Blanks behind a header's value are no part of it.
+        KEY => Some("^[!-~]([ -~]{0,126}[!-~])?[ \t]*$"),
         _ => None,
     }
 }

@@ -55,6 +55,11 @@ enum Effect {
 }
 
 impl Route {
+    /// Whether it changes something, once for each key.
+    pub(super) fn takes_key(&self) -> bool {
+        !self.method.is_safe() && self.effect == Effect::Changes
+    }
+
     /// Adds what the interface's document says of it.
     pub(super) fn tells(self, told: Told) -> Self {
         Self { told: Some(told), ..self }

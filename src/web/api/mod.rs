@@ -102,7 +102,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/v1/templates/{template}/versions", LOOK, templates::versions, Told::of("Who changed a template when, newest first").gives_list::<templates::VersionJson>()),
         get("/v1/templates/{template}/versions/{version}", LOOK, templates::version, Told::of("A version and its text; 0 is the template as it came").gives::<templates::VersionJson>(OK)),
         post("/v1/templates/{template}/rollback", DESIGN, templates::roll_back, Told::of("Take up an earlier version's text again").takes::<bodies::RollBack>().gives::<templates::TemplateJson>(OK)),
-        get("/v1/stores/{store}/templates/{template}/preview.png", LOOK, templates::preview, Told::of("What a template makes of a product").query::<templates::PreviewQuery>().gives_other("image/png")),
+        get("/v1/stores/{store}/templates/{template}/preview.png", LOOK, templates::preview, Told::of("What a template makes of a product").query::<templates::PreviewQuery>().gives_other("image/png").refuses(StatusCode::UNPROCESSABLE_ENTITY)),
         post("/v1/stores/{store}/templates/{template}/preview.png", DESIGN, templates::preview_draft, Told::of("What a draft would make of a product").takes::<bodies::DraftPreview>().gives_other("image/png")).asks(),
         post("/v1/stores/{store}/templates/{template}/check", DESIGN, templates::check, Told::of("What is wrong with a draft, on the samples and some of the store's products").takes::<bodies::Draft>().gives::<templates::CheckJson>(OK)).asks(),
         post("/v1/stores/{store}/labels/{label}/trial", DESIGN, templates::begin_trial, Told::of("Let one label show a draft for half an hour").takes::<bodies::TrialOrder>().gives::<labels::LabelJson>(OK)),
