@@ -365,9 +365,10 @@ impl View {
         }
         newest.extend(position.map(|position| (SEQUENCE_KEY.to_vec(), Some(position.to_be_bytes().to_vec()))));
         let mut held = self.held();
-        *held = database.apply(*held, newest)?;
-        held.position = position.or(held.position);
+        let mut applied = database.apply(*held, newest)?;
+        applied.position = position.or(applied.position);
         database.db.flush()?;
+        *held = applied;
         Ok(())
     }
 
