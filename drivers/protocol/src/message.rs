@@ -416,7 +416,7 @@ impl Hello {
             session: SessionId(reader.u32("session")?),
             version_min: reader.u8("version_min")?,
             version_max: reader.u8("version_max")?,
-            time: Moment::from_micros(reader.u64("time")?),
+            time: reader.moment("time")?,
         })
     }
 }
@@ -523,7 +523,7 @@ impl Downlink {
         let message = match reader.u8("kind")? {
             BATCH => Self::Batch(reader.list(Transfer::decode)?),
             CANCEL => Self::Cancel(reader.list(|reader| Ok(TransferNumber(reader.u32("number")?)))?),
-            TIME_SYNC => Self::TimeSync(Moment::from_micros(reader.u64("time")?)),
+            TIME_SYNC => Self::TimeSync(reader.moment("time")?),
             version2::STAGE => Self::Stage(reader.list(Staged::decode)?),
             version2::COMMAND => Self::Command(Command::decode(&mut reader)?),
             other => return Err(MessageError::Kind(other)),
@@ -614,10 +614,7 @@ impl Uplink {
             CHECK_INS => Self::CheckIns(reader.list(CheckIn::decode)?),
             PRESENCE => Self::Presence(reader.list(|reader| Ok(LabelId(reader.u64("label")?)))?),
             version2::REPORTS => Self::Reports(reader.list(Report::decode)?),
-            version2::CLOCK => Self::Clock(Clock {
-                told: Moment::from_micros(reader.u64("told")?),
-                station: Moment::from_micros(reader.u64("station")?),
-            }),
+            version2::CLOCK => Self::Clock(Clock { told: reader.moment("told")?, station: reader.moment("station")? }),
             version2::CREDITS => Self::Credits(Credits {
                 transfers_max: reader.u16("transfers_max")?,
                 bytes_max: reader.u32("bytes_max")?,

@@ -22,7 +22,7 @@ impl Moment {
     /// The epoch itself.
     pub const ZERO: Self = Self::from_micros(0);
 
-    /// A moment from microseconds since the epoch.
+    /// A moment from microseconds since the epoch; from `u64::MAX`, the last moment, which is one earlier.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(NonZeroU64::MIN.saturating_add(micros))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{MessageError, SLOTS_MAX, VERSION_MAX};
 use crate::id::StationId;
+use crate::moment::Moment;
 use crate::panel::{Colours, Panel};
 use crate::planes::Digest;
 
@@ -38,6 +39,13 @@ impl Reader {
 
     pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, MessageError> {
         Ok(u64::from_le_bytes(self.array(field)?))
+    }
+
+    pub(super) fn moment(&mut self, field: &'static str) -> Result<Moment, MessageError> {
+        let micros = self.u64(field)?;
+        let moment = Moment::from_micros(micros);
+        let later = || MessageError::Field { field, reason: format!("{micros} lies behind the last moment") };
+        (moment.as_micros() == micros).then_some(moment).ok_or_else(later)
     }
 
     pub(super) fn slot(&mut self) -> Result<u8, MessageError> {

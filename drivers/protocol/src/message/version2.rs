@@ -84,7 +84,7 @@ impl Staged {
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, MessageError> {
         Ok(Self {
             slot: reader.slot()?,
-            activate_at: Moment::from_micros(reader.u64("activate_at")?),
+            activate_at: reader.moment("activate_at")?,
             transfer: Transfer::decode(reader)?,
         })
     }
@@ -277,7 +277,7 @@ impl Report {
                 slot: reader.slot()?,
                 edition: Edition(reader.u64("edition")?),
                 digest: reader.digest()?,
-                activate_at: Moment::from_micros(reader.u64("activate_at")?),
+                activate_at: reader.moment("activate_at")?,
             })
         };
         let slots = (0..count).map(|_| slot(reader)).collect::<Result<Vec<_>, MessageError>>()?;
@@ -352,7 +352,7 @@ pub(super) fn decode_knock(reader: &mut Reader) -> Result<Knock, MessageError> {
         session: SessionId(reader.u32("session")?),
         version_min: reader.u8("version_min")?,
         version_max: reader.u8("version_max")?,
-        time: Moment::from_micros(reader.u64("time")?),
+        time: reader.moment("time")?,
         nonce: Nonce(reader.array("nonce")?),
     })
 }
