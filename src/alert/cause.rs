@@ -94,7 +94,7 @@ impl Cause {
                 format!("{labels} product {subject}, which this store does not sell")
             }
             Self::Held { row, revision, reason } => {
-                format!("{row}, revision {revision}, is held and the old price stays: {reason}")
+                format!("{row}, revision {revision}, is held: {reason}")
             }
             Self::ReloadFailed { why } => {
                 format!("the reload of {subject} failed, and nothing of it is used: {why}")
@@ -136,7 +136,7 @@ impl Cause {
         match self {
             Self::NotForSale { labels } => format!("{labels} 张价签显示商品 {subject}，但本店不销售该商品"),
             Self::Held { row: _, revision, reason } => {
-                format!("{subject}（版本 {revision}）待审批，货架保持原价：{}", suspicion(reason))
+                format!("{subject}（版本 {revision}）待审批：{}", suspicion(reason))
             }
             Self::ReloadFailed { why } => format!("{subject} 全量重载失败，其数据未被采用：{why}"),
             Self::Regressed { rows, minutes } => {
@@ -207,8 +207,8 @@ mod tests {
         check(
             &Cause::Held { row: "base 1101".to_owned(), revision: 8, reason: Suspicion::Zero },
             "base 1101",
-            "base 1101, revision 8, is held and the old price stays: the price would be 0",
-            "base 1101（版本 8）待审批，货架保持原价：价格将变为 0",
+            "base 1101, revision 8, is held: the price would be 0",
+            "base 1101（版本 8）待审批：价格将变为 0",
             r#"{"held":{"row":"base 1101","revision":8,"reason":"zero"}}"#,
         );
         check(

@@ -10,7 +10,7 @@ use gondola_simulator::{Counters, Dice, Fault};
 
 use super::draw::{Action, Agenda, Drawn, FaultLevel, PROMOTION_MIN};
 use super::harness::{Event, HarnessOptions, Planted};
-use super::shop::{Opening, START, Shop, ShopOptions, label, station};
+use super::shop::{Opening, START, Shop, ShopOptions, label, number, station};
 use crate::alert::Rule;
 use crate::catalog::SnapshotPart;
 use crate::catalog::wire::Facet;
@@ -453,8 +453,9 @@ impl Simulation {
         for number in std::mem::take(&mut self.failed) {
             self.set_fault(number, None);
         }
-        for label in self.shop.shared().clone() {
-            self.shop.take_twin_down(super::shop::number(label).unwrap_or(0));
+        let shared: Vec<usize> = self.shop.shared().iter().filter_map(|label| number(*label)).collect();
+        for number in shared {
+            self.shop.take_twin_down(number);
         }
         let now = self.now();
         self.shop.harness.world_mut().set_loss(now, 0.0);

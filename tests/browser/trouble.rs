@@ -154,7 +154,7 @@ async fn look_after_it(browser: &WebDriver, origin: &str) -> anyhow::Result<()> 
         "1 张价签有应答，但显示有误已超过 15 分钟。",
         "基站 back 自启动以来未曾上线。",
         "1 张价签显示商品 3，但本店不销售该商品。",
-        "货架保持原价：价格将从 12.00 涨到 120.00，可能是小数点有误。",
+        "待审批：价格将从 12.00 涨到 120.00，可能是小数点有误。",
     ] {
         ensure!(words.contains(sentence), "{sentence}: {words}");
     }
