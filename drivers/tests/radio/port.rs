@@ -1,6 +1,7 @@
 //! The station's task and the simulated radio at the two ends of a pseudo-terminal, at either speed, in real time.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -72,22 +73,15 @@ impl Stage {
             transport: Transport::Serial { path, baud: BAUD_SLOW, reset },
             head: RadioOptions { line, label_types: LabelTypes::default() }.into(),
         };
+        // The line is there first: the radio's task has a thread of its own and opens it at once.
+        let port = plug_in(&site, link.path(), &tracker, clock);
         let handle = spawn(options, &tracker, shutdown.clone(), move || clock.now(), sender);
-        let port = CancellationToken::new();
         let wanted = BTreeMap::new();
-        let mut stage = Self { site, link, port, tracker, shutdown, handle, events, clock, wanted, last: 0 };
-        stage.plug_in();
-        stage
+        Self { site, link, port, tracker, shutdown, handle, events, clock, wanted, last: 0 }
     }
 
-    fn plug_in(&mut self) {
-        let port = Port::open().unwrap();
-        let link = self.link.path().join("radio");
-        std::fs::remove_file(&link).ok();
-        std::os::unix::fs::symlink(port.path(), link).unwrap();
-        self.port = CancellationToken::new();
-        let (site, clock, shutdown) = (Arc::clone(&self.site), self.clock, self.port.clone());
-        self.tracker.spawn(async move { port.run(&site, || clock.now(), shutdown).await });
+    fn plug_in_again(&mut self) {
+        self.port = plug_in(&self.site, self.link.path(), &self.tracker, self.clock);
     }
 
     async fn event(&mut self) -> HeadEvent {
@@ -184,6 +178,18 @@ impl Stage {
     }
 }
 
+/// Gives the radio a line, and the line its name in `directory`. Cancelling the token unplugs it.
+fn plug_in(site: &Arc<Mutex<Site>>, directory: &Path, tracker: &TaskTracker, clock: Clock) -> CancellationToken {
+    let port = Port::open().unwrap();
+    let link = directory.join("radio");
+    std::fs::remove_file(&link).ok();
+    std::os::unix::fs::symlink(port.path(), link).unwrap();
+    let (site, unplug) = (Arc::clone(site), CancellationToken::new());
+    let unplugged = unplug.clone();
+    tracker.spawn(async move { port.run(&site, || clock.now(), unplugged).await });
+    unplug
+}
+
 async fn check_settles(baud: u32) {
     let mut stage = Stage::new(baud);
     stage.up().await;
@@ -230,7 +236,7 @@ async fn a_restart_and_an_unplugging_are_got_over() {
             lost += 1;
         }
     }
-    stage.plug_in();
+    stage.plug_in_again();
     stage.up().await;
     let labels: Vec<LabelId> = stage.wanted.keys().copied().collect();
     labels.into_iter().for_each(|id| stage.send(id));
