@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 const SHOP: &str = "--shop";
 const READERS: &str = "--readers";
 
+/// Base stations of the simulated shop: with 250 labels at each, all glasses change within a minute.
+const BASE_STATIONS: usize = 8;
+
 /// Whether this process is one of these.
 pub(super) fn is_asked() -> bool {
     std::env::args().any(|argument| argument == SHOP || argument == READERS)
@@ -91,7 +94,7 @@ fn until_told_to_end() {
 
 fn shop(labels: usize) {
     let stations: String =
-        (1..=4).map(|number| format!("[[base_station]]\nid = \"s{number}\"\nlisten = \"127.0.0.1:0\"\n")).collect();
+        (1..=BASE_STATIONS).map(|number| format!("[[base_station]]\nid = \"s{number}\"\nlisten = \"127.0.0.1:0\"\n")).collect();
     let text = format!(
         "seed = 1\n{stations}[[labels]]\nfirst = \"0000000000000001\"\ncount = {labels}\npanel = \"bwr-296x128\"\nwake = \"2s\"\n"
     );

@@ -10,6 +10,7 @@ use gondola::accounts::{Permit, Role};
 use gondola::catalog::wire::{self, Facet};
 use gondola::config::Config;
 use gondola::controller::message::{LabelRequest, UnknownSkus};
+use gondola::fleet::label::Label;
 use gondola::journal::entry::Position;
 use gondola::run::System;
 use gondola::run::clock::Clock;
@@ -34,6 +35,9 @@ const TOKENS: usize = 4;
 
 /// How often it is looked whether a wave is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often it is said how far one is, in looks: every 5 s.
+const LOOKS_PER_LINE: usize = 100;
 
 pub(super) struct Site {
     system: System,
@@ -120,15 +124,20 @@ impl Site {
     /// Until every glass is proven to show what was published last.
     async fn settled(&self) {
         let revision = self.revision.load(Ordering::Relaxed);
-        loop {
-            let shown = self.store.read(move |controller, _| {
-                controller.fleet().labels().all(|label| {
+        for looks in 1.. {
+            let behind = self.store.read(move |controller, _| {
+                let shows = |label: &Label| {
                     let content = label.reported.as_ref().and_then(|reported| reported.content.as_ref());
                     content.is_some_and(|content| content.shown.iter().all(|it| it.revision == Some(revision)))
-                })
+                };
+                controller.fleet().labels().filter(|label| !shows(label)).count()
             });
-            if shown.await.unwrap() {
+            let behind = behind.await.unwrap();
+            if behind == 0 {
                 return;
+            }
+            if looks % LOOKS_PER_LINE == 0 {
+                println!("prices of revision {revision}: {behind} of {} glasses to go", self.labels);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
