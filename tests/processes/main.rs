@@ -16,6 +16,7 @@ mod journal;
 mod outage;
 mod process;
 mod radio;
+mod readme;
 mod shop;
 mod stop;
 mod storm;

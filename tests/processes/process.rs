@@ -70,6 +70,11 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.errors).unwrap()).into_owned()
     }
 
+    /// What it has printed so far.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.output).unwrap()).into_owned()
+    }
+
     /// Waits for a log line with `text`, and answers it; nothing if the process ends without one.
     pub(crate) async fn logs_or_ends(&mut self, text: &str) -> Option<String> {
         eventually(&format!("`{text}` in the log of {}", self.name), async || {
