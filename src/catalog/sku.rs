@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use gondola_protocol::text::serde_as_text;
 use smol_str::SmolStr;
 
 /// Longest id that a source may give.
@@ -53,17 +54,7 @@ macro_rules! source_id {
             }
         }
 
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
+        serde_as_text!($name);
     };
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
+use gondola_protocol::text::{self, serde_as_text};
 use gondola_protocol::{Moment, StoreId};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
 
@@ -57,24 +58,11 @@ impl FromStr for Hash32 {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, HashError> {
-        let hash = blake3::Hash::from_hex(text).map_err(|_| HashError)?;
-        let hash = Self(*hash.as_bytes());
-        // One form for each hash, so that a changed letter's case is a change, too.
-        if hash.digits() == text.as_bytes() { Ok(hash) } else { Err(HashError) }
+        text::hex(text).map(Self).ok_or(HashError)
     }
 }
 
-impl Serialize for Hash32 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash32 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Hash32);
 
 impl fmt::Debug for Hash32 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

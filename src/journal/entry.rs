@@ -1,5 +1,7 @@
 //! What the journal records.
 
+mod kind;
+
 use std::fmt;
 
 use gondola_protocol::{Digest, Edition, LabelId, Moment, Panel};
@@ -13,104 +15,118 @@ use crate::catalog::history::PricePoint;
 use crate::catalog::sku::{PromotionId, Sku};
 use crate::catalog::wire::RowKey;
 
-/// One decision or proof. Its JSON is on disk for years: fields are added, never changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Entry {
-    /// A label may be used in this store.
-    Registered {
-        /// The label.
-        label: LabelId,
-        /// Its display.
-        panel: Panel,
-        /// Where it hangs.
-        #[serde(default)]
-        position: Position,
-    },
-    /// A label was removed from this store.
-    Removed {
-        /// The label.
-        label: LabelId,
-    },
-    /// A label shows these products from now on.
-    Bound {
-        /// The label.
-        label: LabelId,
-        /// 1 to 8 products.
-        skus: Vec<Sku>,
-        /// A template by name, instead of the rules' choice.
-        template: Option<String>,
-    },
-    /// A label shows no product any more.
-    Unbound {
-        /// The label.
-        label: LabelId,
-    },
-    /// Products cost something else from an instant on: what a struck-through price is proven by.
-    Prices {
-        /// The changes, in the order of their instants.
-        points: Vec<PricePoint>,
-    },
-    /// A person decided a change that waited.
-    Decided {
-        /// What it was about.
-        row: RowKey,
-        /// The revision that waited.
-        revision: u64,
-        /// What the person said.
-        verdict: Verdict,
-    },
-    /// A label has proven what its glass shows.
-    Proof {
-        /// The label.
-        label: LabelId,
-        /// What the label computed from the planes it shows.
-        digest: Digest,
-        /// The edition that the label reports.
-        edition: Edition,
-        /// The render key of the picture, 32 hexadecimal digits; none for a picture that is not ours.
-        key: Option<crate::template::RenderKey>,
-        /// What the picture showed; empty for a picture that is not ours.
-        shown: Vec<Shown>,
-        /// When the label last confirmed the picture before this one, in microseconds since the Unix epoch; none
-        /// where it never did after that one's proof.
-        #[serde(default, skip_serializing_if = "Option::is_none", with = "micros")]
-        previous_until: Option<Moment>,
-    },
-    /// How many bound labels agreed: once an hour.
-    Accuracy {
-        /// Bound labels.
-        bound: u32,
-        /// Of those, the ones whose glass was proven to agree.
-        agreeing: u32,
-    },
-    /// Something about users and tokens, or who did what: in the process's own journal, in no store's.
-    Account(accounts::Change),
-    /// Labels have confirmed, at check-ins, that they still show what they had proven.
-    Confirmed {
-        /// Which, at most [`CONFIRMED_MAX`].
-        labels: Vec<Confirmed>,
-    },
-    /// There is news of an alert: it holds, somebody looks after it, or it is over.
-    Alert(Alert),
-    /// Another device took a label's place, with all that it showed.
-    Replaced {
-        /// The label, which shows nothing and hangs nowhere from now on.
-        label: LabelId,
-        /// Its display.
-        panel: Panel,
-        /// What took its place.
-        with: LabelId,
-        /// The display of that.
-        with_panel: Panel,
-        /// Where it hangs now.
-        #[serde(default)]
-        position: Position,
-        /// What it shows now, 1 to 8 products.
-        skus: Vec<Sku>,
-        /// A template by name, instead of the rules' choice.
-        template: Option<String>,
-    },
+/// Defines the entries, and what reads one whose kind is known.
+macro_rules! entries {
+    ($(#[$doc:meta])* pub enum Entry { $($variants:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum Entry { $($variants)* }
+
+        #[derive(Deserialize)]
+        #[serde(remote = "Entry", rename_all = "snake_case")]
+        enum OfKind { $($variants)* }
+    };
+}
+
+entries! {
+    /// One decision or proof. Its JSON is on disk for years: fields are added, never changed.
+    pub enum Entry {
+        /// A label may be used in this store.
+        Registered {
+            /// The label.
+            label: LabelId,
+            /// Its display.
+            panel: Panel,
+            /// Where it hangs.
+            #[serde(default)]
+            position: Position,
+        },
+        /// A label was removed from this store.
+        Removed {
+            /// The label.
+            label: LabelId,
+        },
+        /// A label shows these products from now on.
+        Bound {
+            /// The label.
+            label: LabelId,
+            /// 1 to 8 products.
+            skus: Vec<Sku>,
+            /// A template by name, instead of the rules' choice.
+            template: Option<String>,
+        },
+        /// A label shows no product any more.
+        Unbound {
+            /// The label.
+            label: LabelId,
+        },
+        /// Products cost something else from an instant on: what a struck-through price is proven by.
+        Prices {
+            /// The changes, in the order of their instants.
+            points: Vec<PricePoint>,
+        },
+        /// A person decided a change that waited.
+        Decided {
+            /// What it was about.
+            row: RowKey,
+            /// The revision that waited.
+            revision: u64,
+            /// What the person said.
+            verdict: Verdict,
+        },
+        /// A label has proven what its glass shows.
+        Proof {
+            /// The label.
+            label: LabelId,
+            /// What the label computed from the planes it shows.
+            digest: Digest,
+            /// The edition that the label reports.
+            edition: Edition,
+            /// The render key of the picture, 32 hexadecimal digits; none for a picture that is not ours.
+            key: Option<crate::template::RenderKey>,
+            /// What the picture showed; empty for a picture that is not ours.
+            shown: Vec<Shown>,
+            /// When the label last confirmed the picture before this one, in microseconds since the Unix epoch; none
+            /// where it never did after that one's proof.
+            #[serde(default, skip_serializing_if = "Option::is_none", with = "micros")]
+            previous_until: Option<Moment>,
+        },
+        /// How many bound labels agreed: once an hour.
+        Accuracy {
+            /// Bound labels.
+            bound: u32,
+            /// Of those, the ones whose glass was proven to agree.
+            agreeing: u32,
+        },
+        /// Something about users and tokens, or who did what: in the process's own journal, in no store's.
+        Account(accounts::Change),
+        /// Labels have confirmed, at check-ins, that they still show what they had proven.
+        Confirmed {
+            /// Which, at most [`CONFIRMED_MAX`].
+            labels: Vec<Confirmed>,
+        },
+        /// There is news of an alert: it holds, somebody looks after it, or it is over.
+        Alert(Alert),
+        /// Another device took a label's place, with all that it showed.
+        Replaced {
+            /// The label, which shows nothing and hangs nowhere from now on.
+            label: LabelId,
+            /// Its display.
+            panel: Panel,
+            /// What took its place.
+            with: LabelId,
+            /// The display of that.
+            with_panel: Panel,
+            /// Where it hangs now.
+            #[serde(default)]
+            position: Position,
+            /// What it shows now, 1 to 8 products.
+            skus: Vec<Sku>,
+            /// A template by name, instead of the rules' choice.
+            template: Option<String>,
+        },
+    }
 }
 
 impl Entry {

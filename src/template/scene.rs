@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use gondola_protocol::Panel;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use gondola_protocol::text::{self, serde_as_text};
 
 use super::picture::Picture;
 use super::style::{
@@ -191,12 +191,7 @@ impl FromStr for RenderKey {
     type Err = RenderKeyError;
 
     fn from_str(text: &str) -> Result<Self, RenderKeyError> {
-        let refused = || RenderKeyError(text.to_owned());
-        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(refused());
-        }
-        let number = u128::from_str_radix(text, 16).map_err(|_| refused())?;
-        Ok(Self(number.to_be_bytes()))
+        text::hex(text).map(Self).ok_or_else(|| RenderKeyError(text.to_owned()))
     }
 }
 
@@ -212,18 +207,7 @@ impl fmt::Debug for RenderKey {
     }
 }
 
-impl Serialize for RenderKey {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for RenderKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(RenderKey);
 
 #[cfg(test)]
 mod tests {

@@ -93,8 +93,9 @@ fn until_told_to_end() {
 }
 
 fn shop(labels: usize) {
-    let stations: String =
-        (1..=BASE_STATIONS).map(|number| format!("[[base_station]]\nid = \"s{number}\"\nlisten = \"127.0.0.1:0\"\n")).collect();
+    let stations: String = (1..=BASE_STATIONS)
+        .map(|number| format!("[[base_station]]\nid = \"s{number}\"\nlisten = \"127.0.0.1:0\"\n"))
+        .collect();
     let text = format!(
         "seed = 1\n{stations}[[labels]]\nfirst = \"0000000000000001\"\ncount = {labels}\npanel = \"bwr-296x128\"\nwake = \"2s\"\n"
     );

@@ -31,11 +31,12 @@ impl FromStr for LabelId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let refused = || IdError::Label(text.to_owned());
-        let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-')).collect();
-        if digits.len() != 16 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(refused());
+        let (mut address, mut count) = (0, 0);
+        for letter in text.chars().filter(|letter| !matches!(letter, ':' | '-')) {
+            address = address << 4 | u64::from(letter.to_digit(16).ok_or_else(refused)?);
+            count += 1;
         }
-        u64::from_str_radix(&digits, 16).map(Self).map_err(|_| refused())
+        if count == 16 { Ok(Self(address)) } else { Err(refused()) }
     }
 }
 

@@ -23,7 +23,7 @@ pub mod message;
 pub mod moment;
 pub mod panel;
 pub mod planes;
-mod text;
+pub mod text;
 
 pub use id::{Edition, LabelId, Millivolts, SequenceNumber, SessionId, StationId, StoreId, TransferNumber};
 pub use moment::Moment;

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::panel::{Colours, Ink, Panel};
-use crate::text::serde_as_text;
+use crate::text::{self, serde_as_text};
 
 /// The planes of one picture for one panel, plane 0 followed by plane 1.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,12 +135,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let refused = || DigestError(text.to_owned());
-        if text.len() != 32 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(refused());
-        }
-        let number = u128::from_str_radix(text, 16).map_err(|_| refused())?;
-        Ok(Self(number.to_be_bytes()))
+        text::hex(text).map(Self).ok_or_else(|| DigestError(text.to_owned()))
     }
 }
 

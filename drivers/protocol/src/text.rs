@@ -1,6 +1,14 @@
 //! Types whose text form is their form everywhere: `FromStr` and `Display` are inverse, and serde uses both.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::Deserializer;
+use serde::de::Visitor;
+
 /// Implements `Serialize` through `Display` and `Deserialize` through `FromStr`.
+#[macro_export]
 macro_rules! serde_as_text {
     ($type:ty) => {
         impl serde::Serialize for $type {
@@ -11,11 +19,65 @@ macro_rules! serde_as_text {
 
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                $crate::text::parsed(deserializer)
             }
         }
     };
 }
 
-pub(crate) use serde_as_text;
+pub use serde_as_text;
+
+/// Bytes from two lower-case hexadecimal digits each; none from any other text. Each value has one form, so that a letter
+/// whose case has changed is a change, too.
+#[must_use]
+pub fn hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+    let digit = |letter: u8| match letter {
+        b'0'..=b'9' => Some(letter - b'0'),
+        b'a'..=b'f' => Some(letter - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; BYTES];
+    if text.len() != 2 * BYTES {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+/// Reads a value from its text, which is not copied for it: records have several in a line.
+///
+/// # Errors
+/// What is there is no text, or none of such a value.
+pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_str(Text(PhantomData))
+}
+
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_has_one_hexadecimal_form() {
+        assert_eq!(hex("00ff7f"), Some([0, 255, 127]));
+        assert_eq!(hex(""), Some([]));
+        for wrong in ["", "00f", "00ff7", "00ff7f0", "00FF7F", "0x0f7f", "00 f7f", "00\u{e9}f7", "+0ff7f"] {
+            assert_eq!(hex::<3>(wrong), None, "{wrong}");
+        }
+    }
+}
