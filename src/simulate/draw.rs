@@ -232,7 +232,7 @@ impl Agenda {
         let hourly = |rate: u64| (rate * seconds).div_ceil(3_600);
         let daily = |count: u64| ((count * seconds + DAY_S / 2) / DAY_S).max(1);
         let waves = daily(3);
-        // A day has three waves and forty promotions, each week a label in ten moves, and an hour a price in a hundred.
+        // A day has three waves and forty promotions; in an hour a label in a hundred moves, and a price in eight is corrected.
         for wave in 0..waves {
             agenda.plan(start + Duration::from_secs(seconds * (2 * wave + 1) / (2 * waves)), Action::Wave);
         }
