@@ -8,6 +8,8 @@ pub mod learner;
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How long `work` takes, with what it makes.
 #[expect(clippy::disallowed_methods, reason = "a benchmark is what a clock is for")]
 pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
@@ -16,16 +18,16 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (start.elapsed(), made)
 }
 
-/// How long this thread computed for `work`: what others of the machine did meanwhile does not count. Where the
-/// system does not tell (in `/proc`), as long as [`timed`] says.
+/// How long this thread computed for `work`: what others of the machine did meanwhile does not count.
 pub fn computed(work: impl FnOnce()) -> Duration {
     let spent = || {
-        let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        told.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+        let told = clock_gettime(ClockId::ThreadCPUTime);
+        let [seconds, nanos] = [told.tv_sec, told.tv_nsec].map(|part| u64::try_from(part).expect("time goes on"));
+        Duration::from_secs(seconds) + Duration::from_nanos(nanos)
     };
     let before = spent();
-    let (took, ()) = timed(work);
-    before.zip(spent()).map_or(took, |(before, after)| after.saturating_sub(before))
+    work();
+    spent() - before
 }
 
 /// The median of an odd number of samples, or the upper of the two in the middle; they must not be empty.

@@ -31,20 +31,30 @@ pub use serde_as_text;
 /// whose case has changed is a change, too.
 #[must_use]
 pub fn hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
-    let digit = |letter: u8| match letter {
-        b'0'..=b'9' => Some(letter - b'0'),
-        b'a'..=b'f' => Some(letter - b'a' + 10),
-        _ => None,
-    };
     let mut bytes = [0; BYTES];
     if text.len() != 2 * BYTES {
         return None;
     }
     for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        let [high, low] = [pair[0], pair[1]].map(|letter| DIGITS[usize::from(letter)]);
+        if high | low > 15 {
+            return None;
+        }
+        *byte = high << 4 | low;
     }
     Some(bytes)
 }
+
+/// The digit that each letter is; more than 15 for one that is none.
+static DIGITS: [u8; 256] = {
+    let (letters, mut digits) = (b"0123456789abcdef", [u8::MAX; 256]);
+    let mut digit = 0;
+    while digit < 16 {
+        digits[letters[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
 
 /// Reads a value from its text, which is not copied for it: records have several in a line.
 ///
