@@ -18,8 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use database::Database;
-pub use database::VERSION;
-use database::{Held, SEQUENCE_KEY, message};
+use database::{Held, SEQUENCE_KEY, VERSION, message};
 
 /// Views set aside that are kept: enough to look into a fault, too few to fill a disk.
 const SET_ASIDE_MAX: u64 = 3;

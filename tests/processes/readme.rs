@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use image::RgbImage;
+use image::imageops::FilterType;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -93,6 +95,15 @@ impl Terminal {
         String::from_utf8(stdout).unwrap()
     }
 
+    /// The label's picture as the controller and as the simulator tell it, at the size of the first.
+    fn pictures(&self) -> [RgbImage; 2] {
+        let [reported, glass] =
+            ["reported.png", "glass.png"].map(|name| image::open(self.dir.path().join(name)).unwrap().to_rgb8());
+        let (width, height) = reported.dimensions();
+        let glass = image::imageops::resize(&glass, width, height, FilterType::Nearest);
+        [reported, glass]
+    }
+
     /// Keeps what a line sets.
     fn set(&mut self, line: &str) {
         self.variables.push_str(line);
@@ -132,22 +143,28 @@ async fn what_the_readme_says_leads_to_a_price_on_the_glass_and_to_a_newer_one()
 
     terminal.types(&chapter.first_product);
     let first = shown(&terminal, &chapter.pictures, 0).await;
-    let pictures = ["reported.png", "glass.png"].map(|name| picture(&terminal.dir.path().join(name)));
-    let [reported, glass] = &pictures;
+    let [reported, glass] = terminal.pictures();
     assert!(reported == glass, "the label's picture is the one that the simulator shows");
 
     // The last command follows events without end.
     let (publish, follow) = chapter.new_price.rsplit_once("\ncurl -N").expect("a command that follows events");
-    let follow = format!("{}exec curl -sN{follow}", terminal.variables);
+    let follow = format!("{}exec curl -sN -D events.head{follow}", terminal.variables);
     let events = Process::start("events", &mut terminal.command(&follow), terminal.dir.path());
-    terminal.types(publish);
-    shown(&terminal, &chapter.pictures, first).await;
-    eventually("the events of it", async || {
-        let events = events.output();
-        events.contains("event: label").then_some(()).ok_or(events)
+    eventually("a stream of events", async || {
+        let head = fs::read_to_string(terminal.dir.path().join("events.head")).unwrap_or_default();
+        head.contains(" 200 OK").then_some(()).ok_or(head)
     })
     .await;
-    assert!(picture(&terminal.dir.path().join("glass.png")) != *glass, "the glass shows another price");
+    terminal.types(publish);
+    shown(&terminal, &chapter.pictures, first).await;
+    eventually("events of a new price on its way", async || {
+        let events = events.output();
+        let is_told = events.contains(r#""health":"delivered""#);
+        is_told.then_some(()).ok_or(events)
+    })
+    .await;
+    let [reported, newer] = terminal.pictures();
+    assert!(reported == newer && newer != glass, "the glass shows another price");
 }
 
 /// Lines of a block.
@@ -172,14 +189,4 @@ async fn shown(terminal: &Terminal, commands: &str, before: u64) -> u64 {
     .await;
     terminal.types(others);
     edition
-}
-
-/// A PNG's pixels at the size of the other one: the simulator's is twice as large.
-fn picture(path: &Path) -> image::RgbImage {
-    let picture = image::open(path).unwrap().to_rgb8();
-    if picture.width() > 400 {
-        image::imageops::resize(&picture, picture.width() / 2, picture.height() / 2, image::imageops::Nearest)
-    } else {
-        picture
-    }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::id::SessionId;
 use crate::moment::Moment;
+use crate::text;
 
 /// Bytes of a seal: one guess in 2⁶⁴ is right, and a wrong one costs a frame on the line.
 pub const SEAL_BYTES: usize = 8;
@@ -33,19 +34,7 @@ impl FromStr for StationKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let digits = text.trim().as_bytes();
-        let mut key = [0; 32];
-        if digits.len() != 2 * key.len() {
-            return Err(KeyError);
-        }
-        for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
-            let text = std::str::from_utf8(pair).map_err(|_| KeyError)?;
-            if !pair.iter().all(u8::is_ascii_hexdigit) {
-                return Err(KeyError);
-            }
-            *byte = u8::from_str_radix(text, 16).map_err(|_| KeyError)?;
-        }
-        Ok(Self(key))
+        text::hex(&text.trim().to_ascii_lowercase()).map(Self).ok_or(KeyError)
     }
 }
 

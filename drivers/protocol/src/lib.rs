@@ -14,6 +14,7 @@
 //! | [`frame`] | COBS frames with CRC-32C over a byte stream |
 //! | [`message`] | what the frames say: the shelflink messages |
 //! | [`auth`] | keyed sessions: keys, nonces and seals |
+//! | [`text`] | reading values from their text, and serde by it |
 
 pub mod auth;
 pub mod compact;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{DIR_NAME, ViewError};
 
 /// The shape of what is stored, keys and values: one more whenever any of it changes.
-pub const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 2;
 
 /// sled's cache: its default is 1 GiB. A store's state is read once, at start, and then written in batches whose keys lie
 /// together, so that a larger cache holds what nobody asks for, once for every store of the process.
