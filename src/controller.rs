@@ -59,6 +59,9 @@ const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 /// drawn up anew, and 1 ms where nothing has changed. What base stations and people say is heard in between.
 const TURN_MAX: usize = 1_000;
 
+/// Outputs that a store at rest has room for: those of a few check-ins.
+const OUTPUTS_KEPT: usize = 32;
+
 /// Prices in one record of the journal: a promotion of a whole store makes some dozens of records.
 const POINTS_MAX: usize = 1_000;
 
@@ -308,7 +311,7 @@ impl Controller {
         self.label_wakes.clear();
         self.watching.begin_anew(now);
         for label in self.fleet.labels_mut() {
-            label.cool_down = None;
+            label.relieve(|trouble| trouble.cool_down = None);
             if let Some(unproven) = &mut label.unproven {
                 unproven.until = unproven.until.min(now + evidence::PROOF_WAIT);
             }
@@ -357,7 +360,12 @@ impl Controller {
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && !self.is_at_it() {
+            // Room for a wave, which would be kept for the next one by every store of a chain.
+            self.outputs.shrink_to(OUTPUTS_KEPT);
+        }
+        output
     }
 
     /// The products and promotions.

@@ -47,7 +47,8 @@ impl Need {
         };
         let is_awaited = |unproven: &&Unproven| wrong.is_some_and(|desired| desired.edition == unproven.edition);
         let proof = label.unproven.as_deref().filter(is_awaited);
-        let waits = [proof.map(|unproven| unproven.until), label.cool_down.map(|cool_down| cool_down.until())];
+        let waits =
+            [proof.map(|unproven| unproven.until), label.trouble().cool_down.map(|cool_down| cool_down.until())];
         match waits.into_iter().flatten().max() {
             Some(until) if until > now => Self::Patience(until),
             _ => need,

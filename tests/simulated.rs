@@ -104,7 +104,7 @@ fn a_stuck_glass_is_never_believed_and_heals_by_itself() {
     shop.fault(0, None);
     shop.settle(HOUR);
     assert_eq!(shop.health(0), Health::InSync);
-    assert_eq!(shop.label(0).refusals, 0);
+    assert_eq!(shop.label(0).trouble().refusals, 0);
     shop.check_trace();
 }
 
@@ -174,7 +174,7 @@ fn a_base_station_that_drops_out_loses_its_transfers_and_settles_afterwards() {
     for number in [0, 2, 4] {
         let label = shop.label(number);
         assert!(!label.is_in_sync(), "{label:?}");
-        assert_eq!(label.refusals, 0, "what was lost is not refused");
+        assert_eq!(label.trouble().refusals, 0, "what was lost is not refused");
     }
     shop.run(300);
     assert!([1, 3, 5].iter().all(|number| shop.label(*number).is_in_sync()), "the other station goes on");
@@ -312,7 +312,7 @@ fn another_device_under_the_same_address_is_told_of_and_forgiven() {
         HeadEvent::CheckIn(CheckIn { panel: panel(0), edition: state.edition, digest: state.digest, ..check_in }),
     );
     shop.settle(2 * MINUTE);
-    assert_eq!((shop.health(0), shop.label(0).fault.clone()), (Health::InSync, None));
+    assert_eq!((shop.health(0), shop.label(0).trouble().fault.clone()), (Health::InSync, None));
 }
 
 /// A label's own word.
@@ -474,10 +474,10 @@ fn a_refused_difference_is_followed_by_the_whole_picture_at_once() {
     let (mut core, _) = proven();
     let newer = core.price(START, 2, "20.00").remove(0);
     let whole = core.hear(START, status(&newer, Status::Undecodable)).remove(0);
-    assert_eq!((&whole.planes, core.base, core.label().fault.clone()), (&newer.planes, None, None));
+    assert_eq!((&whole.planes, core.base, core.label().trouble().fault.clone()), (&newer.planes, None, None));
     // The whole picture refused as well is a fault, and has to wait.
     assert_eq!(core.hear(START, status(&whole, Status::Undecodable)), []);
-    assert!(core.label().fault.is_some());
+    assert!(core.label().trouble().fault.is_some());
     let later = START + Duration::from_mins(2);
     core.controller.handle_timeout(later);
     let again = core.hear(later, HeadEvent::Present(label(0))).remove(0);
@@ -516,7 +516,7 @@ fn a_picture_that_was_taken_and_not_shown_is_not_forgotten() {
     core.hear(START, status(&newer, Status::Delivered));
     let later = START + Duration::from_secs(100);
     core.controller.handle_timeout(later);
-    assert_eq!(core.label().refusals, 1);
+    assert_eq!(core.label().trouble().refusals, 1);
     let again = core.price(later, 3, "10.00");
     assert!(!core.label().is_in_sync(), "the glass may show either");
     assert_eq!(again.iter().map(|picture| &picture.planes).collect::<Vec<_>>(), [&older.planes]);

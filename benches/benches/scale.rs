@@ -289,11 +289,11 @@ fn open(dir: &Path, number: usize, templates: &Arc<Templates>) -> (Shop, View, J
     let (view, found) = View::open(&dir).expect("a view");
     assert!(found.journal_sequence.is_some() && found.set_aside.is_none(), "{found:?}");
     for tree in [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta] {
-        for stored in view.load(tree).expect("a view") {
-            let (key, value) = stored.expect("a view");
-            controller.catalog_mut().restore(tree, &key, &value).expect("a row");
+        for (key, value) in found.rows.of(tree) {
+            controller.catalog_mut().restore(tree, key, value).expect("a row");
         }
     }
+    drop(found.rows);
     view.rest();
     let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
     let opened = Journal::open(&dir, &store, JournalOptions::default(), replay, |_| ()).expect("a journal");

@@ -241,7 +241,7 @@ impl Catalog {
             Change::Returns(returns) => item.returns = Some(Box::new(Told::new(revision, now, met, Some(returns)))),
             Change::Rating(rating) => item.rating = Some(Box::new(Told::new(revision, now, met, Some(rating)))),
             Change::Assortment(membership) => {
-                item.membership = Some(Told::new(revision, now, met, Some(membership)));
+                item.membership = Some(Box::new(Told::new(revision, now, met, Some(membership))));
                 // While a snapshot is under way, only its end tells what is not for sale.
                 if self.reload.is_none_or(|reload| reload.facet != Facet::Assortment) {
                     self.tell_assortment();

@@ -29,7 +29,7 @@ pub struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rating: Option<Box<Told<Rating>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) membership: Option<Told<Membership>>,
+    pub(super) membership: Option<Box<Told<Membership>>>,
     #[serde(skip)]
     pub(super) promotions: Vec<Arc<Promotion>>,
     #[serde(skip)]
@@ -113,7 +113,7 @@ impl Item {
             Facet::Stock => self.stock.as_deref().map(Standing::from),
             Facet::Returns => self.returns.as_deref().map(Standing::from),
             Facet::Rating => self.rating.as_deref().map(Standing::from),
-            Facet::Assortment => self.membership.as_ref().map(Standing::from),
+            Facet::Assortment => self.membership.as_deref().map(Standing::from),
             Facet::Promotion => None,
         }
     }

@@ -54,8 +54,8 @@ pub struct Product {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
     /// Free attributes of the source.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<SmolStr, SmolStr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Box<BTreeMap<SmolStr, SmolStr>>>,
 }
 
 impl Product {
@@ -74,7 +74,7 @@ impl Product {
             category: None,
             price: None,
             content: None,
-            attributes: BTreeMap::new(),
+            attributes: None,
         }
     }
 }
@@ -128,11 +128,13 @@ impl ProductPatch {
         take(&mut product.price, self.price);
         take(&mut product.content, self.content);
         for (name, text) in self.attributes {
+            let attributes = product.attributes.get_or_insert_default();
             match text {
-                Some(text) => product.attributes.insert(name, text),
-                None => product.attributes.remove(&name),
+                Some(text) => attributes.insert(name, text),
+                None => attributes.remove(&name),
             };
         }
+        product.attributes.take_if(|attributes| attributes.is_empty());
         product
     }
 }

@@ -123,7 +123,7 @@ impl Columns {
             "content_amount" => product.content.map(|content| content.amount.to_string()),
             "content_unit" => product.content.map(|content| content.unit.to_string()),
             column => match column.strip_prefix(ATTRIBUTE) {
-                Some(name) => product.attributes.get(name).map(ToString::to_string),
+                Some(name) => product.attributes.as_ref().and_then(|all| all.get(name)).map(ToString::to_string),
                 None => TEXTS
                     .iter()
                     .zip(texts)

@@ -216,7 +216,7 @@ fn a_patch_changes_what_it_names_and_nothing_else() {
     let mut whole = base("1101", 7, "59.90");
     if let Change::Base(product) = &mut whole.change {
         product.name = Some("加州开心果".into());
-        product.attributes = [("roast".into(), "原味".into())].into();
+        product.attributes = Some(Box::new([("roast".into(), "原味".into())].into()));
     }
     check(&mut catalog, whole, Status::Applied, &["1101"]);
     check(&mut catalog, patch(7, cheaper()), Status::Unchanged, &[]);
@@ -226,7 +226,7 @@ fn a_patch_changes_what_it_names_and_nothing_else() {
     check(&mut catalog, patch(9, renamed), Status::Applied, &["1101"]);
     let product = catalog.product(&sku("1101")).unwrap();
     assert_eq!((product.price, product.name.as_ref()), (Some(amount("49.90")), None));
-    assert_eq!(product.attributes, [("salt".into(), "淡盐".into())].into());
+    assert_eq!(product.attributes, Some(Box::new([("salt".into(), "淡盐".into())].into())));
 }
 
 #[test]

@@ -340,7 +340,7 @@ fn base_row(fields: Fields<'_>, unknown: &mut BTreeSet<String>) -> Result<Row, P
             category: fields.text("category")?,
             price: fields.amount("price")?,
             content: content(fields, unknown)?,
-            attributes: fields.texts("attributes")?,
+            attributes: Some(fields.texts("attributes")?).filter(|texts| !texts.is_empty()).map(Box::new),
         }))
     })
 }

@@ -94,7 +94,7 @@ impl Controller {
                 label.kept = None;
             } else if let Some(kept) = &mut label.kept {
                 kept.is_dropping = false;
-                label.cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
+                label.trouble_mut().cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
             }
         }
         if let Some(command) = label.command.as_mut().filter(|command| command.state == CommandState::Sent(number)) {

@@ -10,7 +10,7 @@ use super::message::Notice;
 use super::{Controller, SWITCHES_MAX};
 use crate::catalog::Catalog;
 use crate::fleet::ahead::{AHEAD_MAX, Switch, Upcoming};
-use crate::fleet::label::{Content, Desired, Doubt, Label, Look, Unproven};
+use crate::fleet::label::{Content, Desired, Doubt, Label, Look, Trouble, Unproven};
 use crate::template::{RenderKey, SceneError};
 
 use super::evidence::PROOF_WAIT;
@@ -81,7 +81,7 @@ impl Controller {
             }
             _ => {
                 label.desired = Some(label.newly_desired(now, looked, lane, now));
-                label.cool_down = None;
+                label.relieve(|trouble| trouble.cool_down = None);
                 let _ = label.forgive();
                 self.cancel(id);
                 self.changed.insert(id);
@@ -236,7 +236,7 @@ impl Label {
             self.set_unproven(Unproven { digest, edition, content, doubt, until, earlier: Vec::new() });
             self.kept = None;
         }
-        self.cool_down = None;
+        self.relieve(|trouble| trouble.cool_down = None);
         self.desired = Some(desired);
         let _ = self.forgive();
         Some(Switched { at, is_kept, overtakes })
@@ -244,11 +244,12 @@ impl Label {
 
     /// A label that agrees has no fault any more, whatever the fault was. Answers whether it had one.
     fn forgive(&mut self) -> bool {
-        let is_blamed = self.refusals > 0 || self.fault.is_some();
-        is_blamed && self.is_in_sync() && {
-            self.refusals = 0;
-            self.fault.take().is_some()
+        let (is_blamed, is_refused) = (self.trouble().fault.is_some(), self.trouble().refusals > 0);
+        let is_forgiven = (is_blamed || is_refused) && self.is_in_sync();
+        if is_forgiven {
+            self.relieve(Trouble::forget_blame);
         }
+        is_forgiven && is_blamed
     }
 
     /// A picture that is wanted since an instant, with a number of its own.

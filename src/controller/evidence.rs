@@ -12,7 +12,7 @@ use super::{Booking, Controller};
 use crate::alert::Rule;
 use crate::fleet::ahead::{Kept, SLOT};
 use crate::fleet::choice::FAILURES_MAX;
-use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, LastWord, Reported, UnderWay, Unproven};
+use crate::fleet::label::{Content, CoolDown, Doubt, Heard, Label, LastWord, Reported, Trouble, UnderWay, Unproven};
 use crate::fleet::{News, SeenLabel, Shows};
 use crate::journal::entry::{CONFIRMED_MAX, Confirmed, Entry, Position, Shown};
 use crate::template::RenderKey;
@@ -115,8 +115,7 @@ impl Controller {
         if let Some(heard) = label.heard_by.get_mut(station) {
             heard.at = now;
         }
-        if matches!(label.cool_down, Some(CoolDown::Silence(_))) {
-            label.cool_down = None;
+        if label.end_silence() {
             self.look_again(id, Lane::Routine);
         }
     }
@@ -135,9 +134,7 @@ impl Controller {
         label.battery_mv = Some(said.battery_mv);
         label.temperature_c = Some(said.temperature_c);
         label.firmware = Some(said.firmware);
-        if matches!(label.cool_down, Some(CoolDown::Silence(_))) {
-            label.cool_down = None;
-        }
+        label.end_silence();
         let panel = label.panel;
         match shows {
             Some(shows) => self.handle_proof(now, said, shows),
@@ -209,8 +206,7 @@ impl Controller {
             && edition >= unproven.edition
         {
             // It shows what it takes.
-            label.refusals = 0;
-            label.fault = None;
+            label.relieve(Trouble::forget_blame);
         }
         if !told {
             self.record_proof(now, id, shows, content);
@@ -220,7 +216,7 @@ impl Controller {
             self.contradicts_itself(now, id);
         }
         if let Some(label) = self.fleet.label_mut(id) {
-            label.resend.take_if(|resend| edition >= *resend);
+            label.relieve(|trouble| trouble.resend = trouble.resend.filter(|resend| edition < *resend));
         }
         self.raise_edition(now, id);
     }
@@ -335,7 +331,7 @@ impl Controller {
             Outcome::Status(Status::Staged) => label.doubt(sent, Doubt::Switching, now + PROOF_WAIT),
             // The label may keep it: its next report tells.
             Outcome::Lost if sent.activate_at.is_some() => {
-                label.cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
+                label.trouble_mut().cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
                 label.note_staged(sent);
                 if let Some(kept) = &mut label.kept {
                     kept.is_said = false;
@@ -345,11 +341,11 @@ impl Controller {
             Outcome::Lost => label.doubt(sent, Doubt::Lost, now + SILENCE_WAIT),
             Outcome::Status(Status::Cancelled) => {}
             Outcome::Status(Status::NoRoom | Status::Expired) => {
-                label.cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
+                label.trouble_mut().cool_down = Some(CoolDown::Silence(now + SILENCE_WAIT));
             }
             Outcome::Status(Status::OlderEdition) => label.was_older(now, &sent),
             // It holds another picture than it had proven: the whole one follows at once.
-            Outcome::Status(Status::Undecodable) if sent.base.is_some() => label.refusals += 1,
+            Outcome::Status(Status::Undecodable) if sent.base.is_some() => label.trouble_mut().refusals += 1,
             Outcome::Status(Status::Undecodable) => {
                 self.refused(now, id, "it could not decode its picture; replace it if this goes on");
             }
@@ -393,8 +389,8 @@ impl Controller {
 
     pub(super) fn set_fault(&mut self, id: LabelId, fault: String) {
         let Some(label) = self.fleet.label_mut(id) else { return };
-        if label.fault.as_ref() != Some(&fault) {
-            label.fault = Some(fault.clone());
+        if label.trouble().fault.as_ref() != Some(&fault) {
+            label.trouble_mut().fault = Some(fault.clone());
             self.changed.insert(id);
             self.notice(Notice::Fault { label: id, fault });
         }
@@ -467,9 +463,19 @@ impl Label {
     }
 
     fn refuse(&mut self, now: Moment) {
-        let wait = REFUSAL_WAIT.saturating_mul(1 << self.refusals.min(16)).min(REFUSAL_WAIT_MAX);
-        self.refusals += 1;
-        self.cool_down = Some(CoolDown::Refusal(now + wait));
+        let trouble = self.trouble_mut();
+        let wait = REFUSAL_WAIT.saturating_mul(1 << trouble.refusals.min(16)).min(REFUSAL_WAIT_MAX);
+        trouble.refusals += 1;
+        trouble.cool_down = Some(CoolDown::Refusal(now + wait));
+    }
+
+    /// It is heard again. Answers whether it was left alone because it was not.
+    fn end_silence(&mut self) -> bool {
+        let is_silent = matches!(self.trouble().cool_down, Some(CoolDown::Silence(_)));
+        if is_silent {
+            self.relieve(|trouble| trouble.cool_down = None);
+        }
+        is_silent
     }
 }
 

@@ -162,8 +162,9 @@ impl Controller {
     fn demand(&mut self, now: Moment, id: LabelId) {
         let Some(label) = self.fleet.label_mut(id) else { return };
         label.renumber(now);
-        label.resend = label.desired.as_ref().map(|desired| desired.edition);
-        label.cool_down = None;
+        let resend = label.desired.as_ref().map(|desired| desired.edition);
+        let trouble = label.trouble_mut();
+        (trouble.resend, trouble.cool_down) = (resend, None);
         self.cancel(id);
         self.changed.insert(id);
     }

@@ -263,7 +263,7 @@ pub enum LabelRequest {
         /// 1 to 8 products.
         skus: Vec<Sku>,
         /// A template by name, instead of the rules' choice.
-        template: Option<String>,
+        template: Option<Box<str>>,
         /// Whether products that nobody has told of yet are fine.
         unknown: UnknownSkus,
     },

@@ -82,7 +82,7 @@ impl Health {
         };
         if label.binding.is_none() {
             Self::Unbound
-        } else if label.fault.is_some() {
+        } else if label.trouble().fault.is_some() {
             Self::Faulty
         } else if !heard_within(OFFLINE_AFTER) {
             Self::Offline

@@ -24,7 +24,7 @@ pub struct Binding {
     /// 1 to [`SKUS_MAX`] products.
     pub skus: Few<Sku>,
     /// A template by name, instead of the rules' choice.
-    pub template: Option<String>,
+    pub template: Option<Box<str>>,
 }
 
 /// A picture by what it is and what it says.
@@ -226,7 +226,27 @@ pub(crate) struct LastWord {
     pub(crate) says_picture: bool,
 }
 
-/// One registered label.
+/// What is not as it should be with a label. Few labels have any, so that it lies beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Why it is left alone.
+    pub cool_down: Option<CoolDown>,
+    /// Refusals in a row.
+    pub refusals: u32,
+    /// What is wrong with it, as a sentence for people.
+    pub fault: Option<String>,
+    /// Somebody wants its picture sent again, whatever the glass is proven to show: proven from this edition on.
+    pub resend: Option<Edition>,
+}
+
+impl Trouble {
+    /// It did nothing wrong.
+    pub(crate) fn forget_blame(&mut self) {
+        (self.refusals, self.fault) = (0, None);
+    }
+}
+
+/// One registered label. A chain has a million: what few of them have is boxed.
 #[derive(Debug, Clone)]
 pub struct Label {
     /// Its address.
@@ -251,12 +271,6 @@ pub struct Label {
     pub under_way: Option<Box<UnderWay>>,
     /// The last thing that it was told to do.
     pub command: Option<Box<Command>>,
-    /// Why it is left alone.
-    pub cool_down: Option<CoolDown>,
-    /// Refusals in a row.
-    pub refusals: u32,
-    /// What is wrong with it, as a sentence for people.
-    pub fault: Option<String>,
     /// Last transfer that was handed to a base station.
     pub sent_at: Option<Moment>,
     /// Last transfer that it took whole.
@@ -283,8 +297,7 @@ pub struct Label {
     pub encodings: u8,
     /// Highest edition ever given or heard.
     pub edition_last: Edition,
-    /// Somebody wants its picture sent again, whatever the glass is proven to show: proven from this edition on.
-    pub resend: Option<Edition>,
+    trouble: Option<Box<Trouble>>,
 }
 
 impl Label {
@@ -301,9 +314,6 @@ impl Label {
             kept: None,
             under_way: None,
             command: None,
-            cool_down: None,
-            refusals: 0,
-            fault: None,
             sent_at: None,
             acknowledged_at: None,
             displayed_at: None,
@@ -317,7 +327,27 @@ impl Label {
             firmware_name: None,
             encodings: u8::MAX,
             edition_last: Edition(0),
-            resend: None,
+            trouble: None,
+        }
+    }
+
+    /// What is not as it should be with it.
+    #[must_use]
+    pub fn trouble(&self) -> &Trouble {
+        static NONE: Trouble = Trouble { cool_down: None, refusals: 0, fault: None, resend: None };
+        self.trouble.as_deref().unwrap_or(&NONE)
+    }
+
+    /// The same, to add to it.
+    pub(crate) fn trouble_mut(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+
+    /// The same, to take from it.
+    pub(crate) fn relieve(&mut self, of: impl FnOnce(&mut Trouble)) {
+        if let Some(trouble) = &mut self.trouble {
+            of(trouble);
+            self.trouble.take_if(|trouble| **trouble == Trouble::default());
         }
     }
 
@@ -328,7 +358,7 @@ impl Label {
         let edition = self.reported.as_ref().map_or(Edition(0), |reported| reported.edition);
         self.unproven.is_none()
             && !is_sent
-            && self.resend.is_none_or(|resend| edition >= resend)
+            && self.trouble().resend.is_none_or(|resend| edition >= resend)
             && self.desired.as_ref().is_some_and(|desired| self.shows(desired))
     }
 
@@ -430,7 +460,7 @@ impl Label {
     /// The picture that the label certainly holds, so that the next may be sent as a difference: none while it may
     /// show another, and none after a refusal until it has proven a picture again.
     pub(crate) fn base(&self) -> Option<Digest> {
-        let is_certain = self.refusals == 0 && self.unproven.is_none();
+        let is_certain = self.trouble().refusals == 0 && self.unproven.is_none();
         self.reported.as_ref().filter(|_| is_certain).map(|reported| reported.digest)
     }
 

@@ -13,17 +13,18 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use gondola_protocol::{LabelId, Moment, StoreId};
 use jiff::Timestamp;
+use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Flaw, Hash32, Position, Record, timestamp};
+use super::chain::{Hash32, Position, Record, timestamp};
 use super::directory::{Directory, write_whole};
 use super::entry::{CONFIRMED_MAX, Confirmed, Entry};
-use super::segment::{FORMAT, Form, Lines, checkpoint_name};
+use super::segment::{FORMAT, checkpoint_name};
 use crate::accounts::{ACTS_MAX, Change, TokenId};
 use crate::alert::{self, Alert, Rule};
 use crate::catalog::history::{History, PricePoint};
@@ -277,21 +278,47 @@ pub struct CheckpointError {
     pub reason: String,
 }
 
-/// Reads a checkpoint once to its end, and answers what it covers.
-///
-/// # Errors
-/// A file that is not, to its last byte, what was written.
-pub(super) fn verify(directory: &dyn Directory, store: &StoreId, sequence: u64) -> Result<Covered, CheckpointError> {
-    let name = checkpoint_name(sequence);
-    check(directory, store, &name, sequence).map_err(|reason| CheckpointError { name, reason })
+/// A checkpoint that is, to its last byte, what was written.
+pub(super) struct Checkpoint {
+    name: String,
+    pub(super) covered: Covered,
+    text: Vec<u8>,
 }
 
-fn check(directory: &dyn Directory, store: &StoreId, name: &str, sequence: u64) -> Result<Covered, String> {
-    let file = directory.read(name).map_err(|error| error.to_string())?;
-    let mut lines = Lines::new(file, Form::Sealed);
-    let mut hasher = blake3::Hasher::new();
-    let header = next(&mut lines, &mut hasher)?.ok_or("it is empty")?;
-    let HeaderLine { checkpoint } = serde_json::from_slice(&header).map_err(|error| error.to_string())?;
+impl Checkpoint {
+    /// Reads a checkpoint, and checks it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not what was written.
+    pub(super) fn read(directory: &dyn Directory, store: &StoreId, sequence: u64) -> Result<Self, CheckpointError> {
+        let name = checkpoint_name(sequence);
+        let refused = |reason: String| CheckpointError { name: name.clone(), reason };
+        let mut text = Vec::new();
+        let read = directory.read(&name).and_then(|file| MultiGzDecoder::new(file).read_to_end(&mut text));
+        read.map_err(|error| refused(error.to_string()))?;
+        let covered = check(&text, store, sequence).map_err(refused)?;
+        Ok(Self { covered, text, name })
+    }
+
+    /// Hands over what it holds.
+    ///
+    /// # Errors
+    /// A line that is not understood.
+    pub(super) fn recall(&self, recalled: &mut dyn FnMut(Recalled)) -> Result<(), CheckpointError> {
+        let refused = |reason: String| CheckpointError { name: self.name.clone(), reason };
+        for line in lines(&self.text).filter(|line| line.starts_with(br#"{"position""#)) {
+            let read = serde_json::from_slice(line).map_err(|error| refused(error.to_string()));
+            let Line { position, at, entry } = read?;
+            recalled(Recalled { position, at: moment(at).map_err(refused)?, entry });
+        }
+        Ok(())
+    }
+}
+
+/// What a checkpoint's text covers; or why it is not used.
+fn check(text: &[u8], store: &StoreId, sequence: u64) -> Result<Covered, String> {
+    let header = lines(text).next().ok_or("it is empty")?;
+    let HeaderLine { checkpoint } = serde_json::from_slice(header).map_err(|error| error.to_string())?;
     let Header { format, store: of, position, at } = checkpoint;
     if format != FORMAT {
         return Err(format!("it has format {format}, this gondola reads format {FORMAT}"));
@@ -299,52 +326,23 @@ fn check(directory: &dyn Directory, store: &StoreId, name: &str, sequence: u64) 
     if of != *store || position.sequence != sequence {
         return Err(format!("it calls itself the checkpoint of store `{of}` at record {}", position.sequence));
     }
-    loop {
-        let before = hasher.clone();
-        let line = next(&mut lines, &mut hasher)?.ok_or("it ends before its last line")?;
-        if !line.starts_with(br#"{"end""#) {
-            continue;
-        }
-        let EndLine { end } = serde_json::from_slice(&line).map_err(|error| error.to_string())?;
-        let hash = Hash32(*before.finalize().as_bytes());
-        if hash != end.hash || end.lines != lines.taken - 1 {
-            return Err(format!("its lines were changed: their hash is {hash}, not {}", end.hash));
-        }
-        let at = u64::try_from(at.as_microsecond()).map_err(|_| format!("{at} is before 1970"))?;
-        return Ok(Covered { position, at: Moment::from_micros(at) });
+    let whole = text.strip_suffix(b"\n").ok_or("it ends within a line")?;
+    let last = memrchr(b'\n', whole).map_or(0, |newline| newline + 1);
+    let EndLine { end } =
+        serde_json::from_slice(&whole[last..]).map_err(|_| "it ends before its last line".to_owned())?;
+    let before = &text[..last];
+    let hash = Hash32(*blake3::hash(before).as_bytes());
+    if hash != end.hash || lines(before).count() as u64 != end.lines {
+        return Err(format!("its lines were changed: their hash is {hash}, not {}", end.hash));
     }
+    Ok(Covered { position, at: moment(at)? })
 }
 
-fn next(lines: &mut Lines, hasher: &mut blake3::Hasher) -> Result<Option<Vec<u8>>, String> {
-    let line = lines.next().map_err(|flaw| format!("a line {flaw}"))?.map(<[u8]>::to_vec);
-    if let Some(line) = &line {
-        hasher.update(line).update(b"\n");
-        lines.take();
-    }
-    Ok(line)
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
 }
 
-/// Hands over what a checkpoint that verified holds.
-///
-/// # Errors
-/// A line that is not understood, or the file's.
-pub(super) fn recall(
-    directory: &dyn Directory,
-    sequence: u64,
-    recalled: &mut dyn FnMut(Recalled),
-) -> Result<(), CheckpointError> {
-    let name = checkpoint_name(sequence);
-    let mut each = || {
-        let mut lines = Lines::new(directory.read(&name).map_err(|error| error.to_string())?, Form::Sealed);
-        while let Some(line) = lines.next().map_err(|flaw: Flaw| format!("a line {flaw}"))? {
-            if line.starts_with(br#"{"position""#) {
-                let Line { position, at, entry } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-                let at = u64::try_from(at.as_microsecond()).map_err(|_| format!("{at} is before 1970"))?;
-                recalled(Recalled { position, at: Moment::from_micros(at), entry });
-            }
-            lines.take();
-        }
-        Ok(())
-    };
-    each().map_err(|reason| CheckpointError { name: name.clone(), reason })
+fn moment(at: Timestamp) -> Result<Moment, String> {
+    let micros = u64::try_from(at.as_microsecond()).map_err(|_| format!("{at} is before 1970"))?;
+    Ok(Moment::from_micros(micros))
 }

@@ -54,7 +54,7 @@ entries! {
             /// 1 to 8 products.
             skus: Vec<Sku>,
             /// A template by name, instead of the rules' choice.
-            template: Option<String>,
+            template: Option<Box<str>>,
         },
         /// A label shows no product any more.
         Unbound {
@@ -124,7 +124,7 @@ entries! {
             /// What it shows now, 1 to 8 products.
             skus: Vec<Sku>,
             /// A template by name, instead of the rules' choice.
-            template: Option<String>,
+            template: Option<Box<str>>,
         },
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use gondola_protocol::{Moment, StoreId};
 
-use super::checkpoint::{self, Covered, Fold};
+use super::checkpoint::{Covered, Fold};
 use super::directory::Directory;
 use super::open::Base;
 use super::segment::{self, Contents, Form, checkpoint_name};
@@ -144,15 +144,14 @@ pub fn rebuild(directory: &Arc<dyn Directory>, store: &StoreId) -> io::Result<Op
 /// Folds the newest checkpoint and the records behind it, up to `end`, into a new one.
 fn checkpoint_up_to(directory: &Arc<dyn Directory>, store: &StoreId, contents: &Contents, end: u64) -> io::Result<()> {
     let base = Base::find(directory.as_ref(), store, &contents.checkpoints);
-    if base.covered.is_none() && contents.segments[0].first > 1 {
+    if base.checkpoint.is_none() && contents.segments[0].first > 1 {
         return Err(io::Error::other("no checkpoint can be used, and the journal's first records were dropped"));
     }
     let mut fold = Fold::default();
-    let records = match base.covered {
-        Some(covered) => {
-            let take = &mut |recalled| fold.take(recalled);
-            checkpoint::recall(directory.as_ref(), covered.position.sequence, take).map_err(io::Error::other)?;
-            Records::behind(Arc::clone(directory), store, covered.position).map_err(io::Error::other)?
+    let records = match base.checkpoint {
+        Some(checkpoint) => {
+            checkpoint.recall(&mut |recalled| fold.take(recalled)).map_err(io::Error::other)?;
+            Records::behind(Arc::clone(directory), store, checkpoint.covered.position).map_err(io::Error::other)?
         }
         None => Records::new(Arc::clone(directory), store)?,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gondola_protocol::{Moment, StoreId};
 
 use super::chain::{Chain, Flaw, Position};
-use super::checkpoint::{self, CheckpointError, Covered, Recalled};
+use super::checkpoint::{Checkpoint, CheckpointError, Recalled};
 use super::directory::{Directory, JournalFile};
 use super::segment::{self, Contents, Form, Segment};
 use super::verify::{Broken, Records};
@@ -42,9 +42,9 @@ impl Tail {
 }
 
 /// The newest checkpoint that can be used, and those that cannot.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Base {
-    pub(super) covered: Option<Covered>,
+    pub(super) checkpoint: Option<Checkpoint>,
     pub(super) unusable: Vec<CheckpointError>,
 }
 
@@ -52,9 +52,9 @@ impl Base {
     pub(super) fn find(directory: &dyn Directory, store: &StoreId, checkpoints: &[u64]) -> Self {
         let mut base = Self::default();
         for sequence in checkpoints.iter().rev() {
-            match checkpoint::verify(directory, store, *sequence) {
-                Ok(covered) => {
-                    base.covered = Some(covered);
+            match Checkpoint::read(directory, store, *sequence) {
+                Ok(checkpoint) => {
+                    base.checkpoint = Some(checkpoint);
                     break;
                 }
                 Err(error) => base.unusable.push(error),
@@ -64,28 +64,37 @@ impl Base {
     }
 }
 
-/// Hands over what a journal comes to: its newest checkpoint and every record behind it, oldest first. Where that
-/// ends, and whether the last line is torn, is in the answer.
+/// A journal that was handed over.
+pub(super) struct HandedOver {
+    records: Records,
+    /// When the newest record was decided.
+    until: Option<Moment>,
+    torn: Option<TornTail>,
+    /// Checkpoints that could not be used.
+    unusable: Vec<CheckpointError>,
+}
+
+/// Hands over what a journal comes to: its newest checkpoint and every record behind it, oldest first.
 pub(super) fn recall(
     directory: &Arc<dyn Directory>,
     store: &StoreId,
     recalled: &mut dyn FnMut(Recalled),
-) -> Result<(Base, Records, Option<Moment>, Option<TornTail>), JournalError> {
+) -> Result<HandedOver, JournalError> {
     let path = directory.path().to_owned();
     let broken = |broken| JournalError::Broken { path: path.clone(), broken: Box::new(broken) };
     let open = |source| JournalError::Open { path: path.clone(), source };
     let contents = Contents::of(directory.as_ref()).map_err(open)?;
-    let base = Base::find(directory.as_ref(), store, &contents.checkpoints);
+    let Base { checkpoint, unusable } = Base::find(directory.as_ref(), store, &contents.checkpoints);
     let mut until = None;
-    let mut records = if let Some(covered) = base.covered {
-        checkpoint::recall(directory.as_ref(), covered.position.sequence, recalled)
-            .map_err(|error| JournalError::Checkpoint { path: path.clone(), unusable: vec![error] })?;
-        until = Some(covered.at);
-        Records::behind(Arc::clone(directory), store, covered.position).map_err(broken)?
+    let mut records = if let Some(checkpoint) = checkpoint {
+        let unreadable = |error| JournalError::Checkpoint { path: path.clone(), unusable: vec![error] };
+        checkpoint.recall(recalled).map_err(unreadable)?;
+        until = Some(checkpoint.covered.at);
+        Records::behind(Arc::clone(directory), store, checkpoint.covered.position).map_err(broken)?
     } else {
         let first = contents.segments.first().map_or(1, |segment| segment.first);
-        if first > 1 || (contents.segments.is_empty() && !base.unusable.is_empty()) {
-            return Err(JournalError::Checkpoint { path, unusable: base.unusable });
+        if first > 1 || (contents.segments.is_empty() && !unusable.is_empty()) {
+            return Err(JournalError::Checkpoint { path, unusable });
         }
         Records::new(Arc::clone(directory), store).map_err(open)?
     };
@@ -102,7 +111,7 @@ pub(super) fn recall(
             Err(found) => return Err(broken(found)),
         }
     }
-    Ok((base, records, until, torn))
+    Ok(HandedOver { records, until, torn, unusable })
 }
 
 /// Reads a journal, and mends what a crash left: afterwards all that it has handed over is durable.
@@ -111,7 +120,7 @@ pub(super) fn open(
     store: &StoreId,
     recalled: &mut dyn FnMut(Recalled),
 ) -> Result<Found, JournalError> {
-    let (base, records, until, torn) = recall(directory, store, recalled)?;
+    let HandedOver { records, until, torn, unusable } = recall(directory, store, recalled)?;
     let failed = |source| JournalError::Open { path: directory.path().to_owned(), source };
     let contents = Contents::of(directory.as_ref()).map_err(failed)?;
     for name in contents.leftovers {
@@ -132,5 +141,5 @@ pub(super) fn open(
         }
         _ => Tail::create(directory.as_ref(), store, head).map_err(failed)?,
     };
-    Ok(Found { head, until, torn, unusable: base.unusable, tail })
+    Ok(Found { head, until, torn, unusable, tail })
 }

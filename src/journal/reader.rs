@@ -8,7 +8,7 @@ use gondola_protocol::{Digest, Edition, LabelId, Moment, StoreId};
 use memchr::memmem::Finder;
 
 use super::chain::{Position, Record};
-use super::checkpoint::{self, CheckpointError, Recalled};
+use super::checkpoint::{Checkpoint, CheckpointError, Recalled};
 use super::directory::Directory;
 use super::entry::{Entry, Shown};
 use super::open;
@@ -107,7 +107,7 @@ impl JournalReader {
     ///
     /// Reads segments, newest first, from the one that was written at `at` until one tells of the label (a label that
     /// checks in is told of every few hours), then onwards until it proved another picture. One record is in memory at
-    /// a time; the time is that of decompressing what lies between.
+    /// a time, and for a proof older than all of them a checkpoint; the time is that of decompressing what lies between.
     ///
     /// # Errors
     /// A journal that cannot be read that far.
@@ -194,8 +194,8 @@ impl JournalReader {
     fn recalled_proof(&self, label: LabelId, at: Moment, checkpoints: &[u64]) -> Result<Option<Proven>, ReadError> {
         let mut found = None;
         if let Some(oldest) = checkpoints.first() {
-            checkpoint::verify(self.directory.as_ref(), &self.store, *oldest)?;
-            checkpoint::recall(self.directory.as_ref(), *oldest, &mut |recalled| {
+            let checkpoint = Checkpoint::read(self.directory.as_ref(), &self.store, *oldest)?;
+            checkpoint.recall(&mut |recalled| {
                 if let Recalled { position: Some(position), at: proven, entry } = recalled
                     && proven <= at
                     && let Some(Word::Proof(proof)) = Word::of(label, Record { position, at: proven, entry })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gondola_protocol::StoreId;
 
 use super::chain::{Chain, Flaw, Position, Record};
-use super::checkpoint;
+use super::checkpoint::Checkpoint;
 use super::directory::Directory;
 use super::segment::{self, Contents, Lines, Segment};
 
@@ -275,7 +275,8 @@ fn newest_checkpoint(
     contents: &Contents,
 ) -> Result<Option<Position>, Broken> {
     let Some(sequence) = contents.checkpoints.last() else { return Ok(None) };
-    checkpoint::verify(directory, store, *sequence).map(|covered| Some(covered.position)).map_err(|error| {
+    let read = Checkpoint::read(directory, store, *sequence);
+    read.map(|checkpoint| Some(checkpoint.covered.position)).map_err(|error| {
         let (file, flaw) = (error.name, Flaw::Unreadable { reason: error.reason });
         Broken { sequence: *sequence, file, line: 1, offset: 0, flaw }
     })

@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::config::StoreConfig;
 use crate::controller::Controller;
 use crate::journal::{Journal, JournalError, JournalOptions, Opened, Recalled};
-use crate::storage::{DataDir, Pictures, Tree, View, ViewError, ViewWriter};
+use crate::storage::{DataDir, Pictures, Rows, Tree, View, ViewWriter};
 use crate::template::Templates;
 
 /// A store's state, and what keeps it.
@@ -58,7 +58,8 @@ impl Recovery {
         let empty = || Controller::new(settings.clone(), Arc::clone(&self.templates), self.clock.now());
         let (mut view, opened) = View::open(dir).map_err(refused)?;
         let mut controller = empty();
-        restore_all(&view, id, controller.catalog_mut()).map_err(refused)?;
+        restore(&opened.rows, id, controller.catalog_mut());
+        drop(opened.rows);
         view.rest();
         let replay = &mut |it: Recalled| controller.replay(it.position.map(|it| it.sequence), it.at, &it.entry);
         let news = journal_news(inbox.news.clone());
@@ -80,21 +81,16 @@ impl Recovery {
     }
 }
 
-fn restore_all(view: &View, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
-    let trees = [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta];
-    trees.into_iter().try_for_each(|tree| restore(view, tree, store, catalog))
-}
-
-/// Reads the view's values of one kind back. One that cannot be read is told of and left out.
-fn restore(view: &View, tree: Tree, store: &StoreId, catalog: &mut Catalog) -> Result<(), ViewError> {
-    for stored in view.load(tree)? {
-        let (key, value) = stored?;
-        if let Err(error) = catalog.restore(tree, &key, &value) {
-            let key = String::from_utf8_lossy(&key).into_owned();
-            tracing::warn!(%store, %error, key, "a row of the view cannot be read; its source must send it again");
+/// Takes the view's values back. One that cannot be read is told of and left out.
+fn restore(rows: &Rows, store: &StoreId, catalog: &mut Catalog) {
+    for tree in [Tree::Products, Tree::Promotions, Tree::Held, Tree::Meta] {
+        for (key, value) in rows.of(tree) {
+            if let Err(error) = catalog.restore(tree, key, value) {
+                let key = String::from_utf8_lossy(key).into_owned();
+                tracing::warn!(%store, %error, key, "a row of the view cannot be read; its source must send it again");
+            }
         }
     }
-    Ok(())
 }
 
 pub(crate) fn journal_news(

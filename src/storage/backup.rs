@@ -369,8 +369,8 @@ mod tests {
         let restored = DataDir::lock(&back).unwrap();
         assert_eq!(restore(&copy, &restored).unwrap(), manifest);
         assert_eq!(open(&back).1, (1..=9).collect::<Vec<_>>());
-        let (view, opened) = View::open(&store_dir(&back, &store())).unwrap();
-        assert_eq!((opened.journal_sequence, view.load(Tree::Meta).unwrap().count()), (Some(9), 1));
+        let (_, opened) = View::open(&store_dir(&back, &store())).unwrap();
+        assert_eq!((opened.journal_sequence, opened.rows.of(Tree::Meta).count()), (Some(9), 1));
         assert_eq!(fs::read_to_string(back.join("templates/shelf.xml")).unwrap(), "<template/>");
         assert!(!copy.join(LOCK_NAME).exists());
     }

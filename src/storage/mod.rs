@@ -20,5 +20,5 @@ pub mod writer;
 
 pub use lock::{DataDir, LockError, store_dir};
 pub use pictures::Pictures;
-pub use view::{Pair, SetAside, Tree, View, ViewBatch, ViewChange, ViewError, ViewOpened};
+pub use view::{Rows, SetAside, Tree, View, ViewBatch, ViewChange, ViewError, ViewOpened};
 pub use writer::{ViewWriteError, ViewWriter};

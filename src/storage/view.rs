@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use database::Database;
+pub use database::Rows;
 use database::{Held, SEQUENCE_KEY, VERSION, message};
 
 /// Views set aside that are kept: enough to look into a fault, too few to fill a disk.
@@ -59,9 +60,6 @@ impl Tree {
         [&[self.tag()], key].concat()
     }
 }
-
-/// A key and its value.
-pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// One key's new value; values are the caller's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,12 +151,14 @@ impl fmt::Display for SetAside {
 }
 
 /// What opening a view found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ViewOpened {
     /// The journal record that the view goes up to; none if it is empty.
     pub journal_sequence: Option<u64>,
     /// The view that stood there before, if it could not be used.
     pub set_aside: Option<SetAside>,
+    /// Everything that is in it: it was read to see that it adds up.
+    pub rows: Rows,
 }
 
 /// A store's state on disk. Clones are the same view.
@@ -192,8 +192,8 @@ impl View {
     /// No view can be made there at all.
     pub fn open(dir: &Path) -> Result<(Self, ViewOpened), ViewError> {
         match Database::open_released(dir, Database::read_through) {
-            Ok((database, held)) => {
-                let opened = ViewOpened { journal_sequence: held.position, set_aside: None };
+            Ok((database, (held, rows))) => {
+                let opened = ViewOpened { journal_sequence: held.position, set_aside: None, rows };
                 Ok((Self::of(dir, database, held), opened))
             }
             Err(error @ ViewError::InUse { .. }) => Err(error),
@@ -241,7 +241,7 @@ impl View {
         if !is_failed {
             return self.database().map(drop);
         }
-        let (database, found) = Database::open_released(&self.dir, Database::read_through)?;
+        let (database, (found, _)) = Database::open_released(&self.dir, Database::read_through)?;
         if found.position != self.held().position && found.position != Some(newest) {
             return Err(ViewError::Damaged);
         }
@@ -268,21 +268,6 @@ impl View {
         let dir = self.dir.clone();
         drop(self);
         Self::make_anew(&dir, reason.to_owned())
-    }
-
-    /// Every key of a tree, in order, with its value.
-    ///
-    /// Each was read once when the view was opened; an error now means that the disk fails, or that the view
-    /// was damaged since: [`View::replace`] it.
-    ///
-    /// # Errors
-    /// A database that rests and cannot be opened.
-    pub fn load(&self, tree: Tree) -> Result<impl Iterator<Item = Result<Pair, ViewError>> + use<>, ViewError> {
-        let pairs = self.database()?.state.scan_prefix([tree.tag()]);
-        Ok(pairs.map(|pair| {
-            let (key, value) = pair?;
-            Ok((key[1..].to_vec(), value.to_vec()))
-        }))
     }
 
     /// Applies batches in order, as one step, and waits until they are on disk. sled's panics are errors here.
@@ -324,8 +309,8 @@ impl View {
             Err(source) => return Err(ViewError::SetAside { path: dir.join(DIR_NAME), reason, source }),
         };
         tracing::warn!("{set_aside}");
-        let (database, held) = Database::open_guarded(dir, Database::read_through)?;
-        let opened = ViewOpened { journal_sequence: None, set_aside: Some(set_aside) };
+        let (database, held) = Database::open_guarded(dir, Database::told)?;
+        let opened = ViewOpened { journal_sequence: None, set_aside: Some(set_aside), rows: Rows::default() };
         Ok((Self::of(dir, database, held), opened))
     }
 }

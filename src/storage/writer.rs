@@ -186,10 +186,10 @@ mod tests {
         writer.close();
         let flushed: Vec<u64> = flushed.try_iter().collect();
         assert!(flushed.is_sorted() && flushed.last() == Some(&100), "{flushed:?}");
-        let (view, opened) = View::open(dir.path()).unwrap();
+        let (_, opened) = View::open(dir.path()).unwrap();
         assert_eq!(opened.journal_sequence, Some(1_000));
-        let pairs: Vec<_> = view.load(Tree::Meta).unwrap().map(|pair| pair.unwrap()).collect();
-        assert_eq!(pairs, [(b"newest".to_vec(), 100_u64.to_be_bytes().to_vec())]);
+        let pairs: Vec<_> = opened.rows.of(Tree::Meta).collect();
+        assert_eq!(pairs, [(&b"newest"[..], &100_u64.to_be_bytes()[..])]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn the_contracts_base_event_is_read_whole() {
         barcode: text("6901234567892"),
         category: text("nuts"),
         content: Some(Content { amount: amount("500"), unit: ContentUnit::Gram }),
-        attributes: [("roast".into(), "原味".into())].into(),
+        attributes: Some(Box::new([("roast".into(), "原味".into())].into())),
         ..product("1101", "59.90")
     };
     let row = Row { key: RowKey::Sku(Facet::Base, sku("1101")), revision: 7, change: Change::Base(pistachios) };
@@ -540,6 +540,7 @@ fn any_base_row() -> impl Strategy<Value = Row> {
     let attributes = prop::collection::btree_map(text("[^\\p{Cc}]{1,8}"), text("[^\\p{Cc}]{0,8}"), 0..4);
     (head, texts, attributes).prop_map(|((key, revision, price, content), texts, attributes)| {
         let [name, brand, spec, origin, grade, unit, barcode, category] = texts;
+        let attributes = Some(Box::new(attributes)).filter(|all| !all.is_empty());
         let sku = sku(&key);
         let key = RowKey::Sku(Facet::Base, sku.clone());
         let texts = Product { name, brand, spec, origin, grade, unit, barcode, category, ..Product::bare(sku) };

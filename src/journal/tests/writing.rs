@@ -155,7 +155,7 @@ fn an_entry_that_could_not_be_read_again_is_refused() {
     let directory = MemoryDirectory::default();
     let (sink, reports) = reports();
     let journal = open(&directory, options(u64::MAX), sink).unwrap().1.journal;
-    let template = Some("x".repeat(LINE_MAX));
+    let template = Some("x".repeat(LINE_MAX).into());
     journal.append(Moment::ZERO, vec![Entry::Bound { label: LabelId(1), skus: Vec::new(), template }]).unwrap();
     let error = reports.recv().unwrap().unwrap_err();
     assert!(matches!(error, JournalError::EntryTooLong { sequence: 1, .. }) && !error.is_passing(), "{error}");

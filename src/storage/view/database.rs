@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::{DIR_NAME, ViewError};
+use super::{DIR_NAME, Tree, ViewError};
 
 /// The shape of what is stored, keys and values: one more whenever any of it changes.
 pub(super) const VERSION: u32 = 2;
@@ -71,12 +71,24 @@ impl Checksum {
     }
 }
 
-/// How what an opened database holds is found.
-pub(super) type Look = fn(&Database) -> Result<Held, ViewError>;
+/// What a view held when it was read: keys in order, each with its value.
+#[derive(Debug, Default)]
+pub struct Rows(Vec<(sled::IVec, sled::IVec)>);
+
+impl Rows {
+    /// The keys of a tree, in order, each with its value.
+    pub fn of(&self, tree: Tree) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().filter_map(move |(key, value)| Some((key.strip_prefix(&[tree.tag()])?, value.as_ref())))
+    }
+}
 
 impl Database {
-    /// sled's own threads may hold the files a little longer than the last handle: waits for them.
-    pub(super) fn open_released(dir: &Path, look: Look) -> Result<(Self, Held), ViewError> {
+    /// Opens it, and looks into it. sled's own threads may hold the files a little longer than the last handle: waits
+    /// for them.
+    pub(super) fn open_released<T>(
+        dir: &Path,
+        look: fn(&Self) -> Result<T, ViewError>,
+    ) -> Result<(Self, T), ViewError> {
         for _ in 0..RELEASE_WAITS_MAX {
             match Self::open_guarded(dir, look) {
                 Err(ViewError::InUse { .. }) => thread::sleep(RELEASE_WAIT),
@@ -87,12 +99,12 @@ impl Database {
     }
 
     /// sled may panic on files that were damaged; that is one more way not to open.
-    pub(super) fn open_guarded(dir: &Path, look: Look) -> Result<(Self, Held), ViewError> {
+    pub(super) fn open_guarded<T>(dir: &Path, look: fn(&Self) -> Result<T, ViewError>) -> Result<(Self, T), ViewError> {
         let opened = catch_unwind(AssertUnwindSafe(|| Self::open_checked(dir, look)));
         opened.unwrap_or_else(|panic| Err(ViewError::Panicked(message(panic.as_ref()))))
     }
 
-    fn open_checked(dir: &Path, look: Look) -> Result<(Self, Held), ViewError> {
+    fn open_checked<T>(dir: &Path, look: fn(&Self) -> Result<T, ViewError>) -> Result<(Self, T), ViewError> {
         let path = dir.join(DIR_NAME);
         let db = match sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open() {
             // sled has no variant for it; its version is pinned, and a test holds this text.
@@ -103,31 +115,32 @@ impl Database {
         };
         let [state, pictures, unwanted] = [STATE_TREE, PICTURE_TREE, UNWANTED_TREE].map(|name| db.open_tree(name));
         let database = Self { state: state?, pictures: pictures?, unwanted: unwanted?, db };
-        let held = match database.state.get(VERSION_KEY)? {
-            Some(version) if version == VERSION.to_be_bytes() => look(&database)?,
+        match database.state.get(VERSION_KEY)? {
+            Some(version) if version == VERSION.to_be_bytes() => {}
             Some(version) => return Err(ViewError::Version { found: number(&version) }),
             None if database.state.is_empty() => {
                 let version = (VERSION_KEY.to_vec(), Some(VERSION.to_be_bytes().to_vec()));
-                let held = database.apply(Held::default(), BTreeMap::from([version]))?;
+                database.apply(Held::default(), BTreeMap::from([version]))?;
                 database.flush()?;
-                held
             }
             None => return Err(ViewError::Damaged),
-        };
-        Ok((database, held))
+        }
+        let seen = look(&database)?;
+        Ok((database, seen))
     }
 
-    /// Reads all state once, so that damage is found while the view can still be set aside.
-    pub(super) fn read_through(&self) -> Result<Held, ViewError> {
-        let mut checksum = Checksum::default();
+    /// Reads all state, and checks that it adds up.
+    pub(super) fn read_through(&self) -> Result<(Held, Rows), ViewError> {
+        let (mut checksum, mut rows) = (Checksum::default(), Vec::new());
         for pair in &self.state {
             let (key, value) = pair?;
             if key != CHECKSUM_KEY {
                 checksum.add(&key, &value);
+                rows.push((key, value));
             }
         }
         let told = self.told()?;
-        if told.checksum == checksum { Ok(told) } else { Err(ViewError::Damaged) }
+        if told.checksum == checksum { Ok((told, Rows(rows))) } else { Err(ViewError::Damaged) }
     }
 
     /// What it says that it holds.

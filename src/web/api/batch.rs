@@ -96,7 +96,8 @@ pub(super) fn binding(label: LabelId, fields: &mut Fields) -> Result<LabelReques
     let place = fields.at("skus");
     let skus: Result<Vec<Sku>, _> = fields.array("skus")?.iter().map(|sku| request::parse(&place, sku)).collect();
     let unknown = if fields.flag("allow_unknown")? { UnknownSkus::Allow } else { UnknownSkus::Refuse };
-    Ok(LabelRequest::Bind { label, skus: skus?, template: fields.text("template", TEMPLATE_CHARS_MAX)?, unknown })
+    let template = fields.text("template", TEMPLATE_CHARS_MAX)?.map(String::into_boxed_str);
+    Ok(LabelRequest::Bind { label, skus: skus?, template, unknown })
 }
 
 /// Refuses a label that another store has.

@@ -219,13 +219,13 @@ impl LabelJson {
         let zone = &controller.catalog().settings().time_zone;
         let at = |moment| instant::rfc3339(moment, zone);
         let drawn_by = label.desired.as_ref().map(|desired| desired.template.to_string());
-        let asked_for = || label.binding.as_ref().and_then(|binding| binding.template.clone());
+        let asked_for = || label.binding.as_ref().and_then(|binding| binding.template.as_deref().map(str::to_owned));
         Self {
             label: label.id,
             panel: label.panel,
             health: Health::of(label, now),
             problems: LabelProblem::of(label).collect(),
-            fault: label.fault.clone(),
+            fault: label.trouble().fault.clone(),
             skus: selection::skus(label).to_vec(),
             template: drawn_by.or_else(asked_for),
             position: label.position.clone(),

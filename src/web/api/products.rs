@@ -233,7 +233,12 @@ impl BaseJson {
             category: base.category.map(Into::into),
             price: base.price.map(|price| catalog.settings().currency.format(price)),
             content: base.content.map(content),
-            attributes: base.attributes.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
+            attributes: base
+                .attributes
+                .into_iter()
+                .flat_map(|all| *all)
+                .map(|(name, text)| (name.into(), text.into()))
+                .collect(),
         }
     }
 }

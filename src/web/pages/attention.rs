@@ -87,7 +87,7 @@ impl Kind {
     fn trouble(self, label: &Label, now: Moment, language: Language) -> String {
         let since = |moment| words::span(now.since(moment), language);
         match self {
-            Self::Health(Health::Faulty) => words::sentence(label.fault.as_deref().unwrap_or_default()),
+            Self::Health(Health::Faulty) => words::sentence(label.trouble().fault.as_deref().unwrap_or_default()),
             Self::Health(Health::Stale) => {
                 let wanted = label.desired.as_ref().map_or(now, |desired| desired.since);
                 match language {

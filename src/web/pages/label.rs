@@ -105,7 +105,7 @@ impl Seen {
                         } @else {
                             (words.meaning) " "
                         }
-                        @if let Some(fault) = &label.fault { (words::sentence(fault)) " " }
+                        @if let Some(fault) = &label.trouble().fault { (words::sentence(fault)) " " }
                         strong { (words.action) }
                     }
                 }
