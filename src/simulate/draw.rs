@@ -15,6 +15,10 @@ pub(super) const PROMOTION_MIN: Duration = Duration::from_secs(10 * 60);
 /// then for quiet.
 const DAY_S: u64 = 83_400;
 
+/// One label in a hundred hangs somewhere else after an hour; where that were more than this, a person would be busy with
+/// nothing else.
+const MOVED_PER_HOUR_MAX: u64 = 20;
+
 /// How much goes wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -231,15 +235,16 @@ impl Agenda {
         let seconds = span.as_secs();
         let hourly = |rate: u64| (rate * seconds).div_ceil(3_600);
         let daily = |count: u64| ((count * seconds + DAY_S / 2) / DAY_S).max(1);
+        // Three waves over every price and forty promotions a day: with what each of those is for, a label is refreshed four
+        // times a day, which is also what the battery's published arithmetic charges.
         let waves = daily(3);
-        // A day has three waves and forty promotions; in an hour a label in a hundred moves, and a price in eight is corrected.
         for wave in 0..waves {
             agenda.plan(start + Duration::from_secs(seconds * (2 * wave + 1) / (2 * waves)), Action::Wave);
         }
         let counts = [
             (Action::Promote, daily(40)),
             (Action::Correct, hourly(6)),
-            (Action::Rebind, hourly(labels.div_ceil(100))),
+            (Action::Rebind, hourly(labels.div_ceil(100).min(MOVED_PER_HOUR_MAX))),
             (Action::FailLabel, (drawn.label_faults_per_mille * labels * seconds).div_ceil(3_600 * 1_000)),
             (Action::FailStation, hourly(drawn.station_faults * stations)),
             (Action::FailBroker, hourly(drawn.broker_faults)),

@@ -36,6 +36,15 @@ const CHECK_INS_PER_HOUR: u64 = 6;
 /// Check-ins that a picture may cause: one at each of the tries, one when it is shown.
 const CHECK_INS_PER_TRANSFER: u64 = 6;
 
+/// Prices that are corrected at once, by hand.
+const CORRECTED: usize = 4;
+
+/// A promotion is of one product in so many: in a day every other product is in one of its forty.
+const PROMOTED_ONE_IN: u64 = 80;
+
+/// In a small shop it is of some so many.
+const PROMOTED_MIN: usize = 10;
+
 /// What is run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimulationOptions {
@@ -233,7 +242,7 @@ impl Simulation {
                 self.waves += 1;
                 self.change_prices(1);
             }
-            Action::Correct => self.change_prices(50),
+            Action::Correct => self.change_prices(self.one_in(CORRECTED)),
             Action::Promote => self.promote(),
             Action::Boundary(products) => products.into_iter().for_each(|product| self.shop.look_at(product)),
             Action::Rebind => self.rebind(),
@@ -275,9 +284,15 @@ impl Simulation {
         }
     }
 
-    /// A promotion of one product in twenty, from some minutes ahead on, which is over before nothing goes wrong any more.
+    /// One product in how many is some `count` of them.
+    fn one_in(&self, count: usize) -> u64 {
+        (self.shop.merchandise.len() / count).max(1) as u64
+    }
+
+    /// A promotion, from some minutes ahead on, which is over before nothing goes wrong any more.
     fn promote(&mut self) {
-        let products: Vec<usize> = (0..self.shop.merchandise.len()).filter(|_| self.dice.below(20) == 0).collect();
+        let every = self.one_in(PROMOTED_MIN).min(PROMOTED_ONE_IN);
+        let products: Vec<usize> = (0..self.shop.merchandise.len()).filter(|_| self.dice.below(every) == 0).collect();
         let now = self.now();
         let left = self.safety_end.since(now).as_secs();
         if products.is_empty() || left < PROMOTION_MIN.as_secs() {
