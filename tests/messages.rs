@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as loudly as the test")]
 
+mod log;
 #[expect(dead_code, reason = "the shop is that of the tests in virtual time, which use all of it")]
 mod shop;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gondola::config::Config;
@@ -22,6 +23,7 @@ use gondola_protocol::frame;
 use gondola_protocol::message::{Frame, Welcome};
 use gondola_protocol::{Moment, SessionId};
 use gondola_simulator::Serving;
+use log::Log;
 use shop::{Shop, ShopOptions, station};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket};
@@ -229,59 +231,15 @@ async fn a_port_in_use() {
     assert!(system.stop().await);
 }
 
-/// What was logged, as a person reads it.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Warnings of this thread's tasks from now on.
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_max_level(tracing::Level::WARN)
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// Waits for the first line with these words.
-    async fn line(&self, words: &str) -> String {
-        let found = async {
-            loop {
-                let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-                if let Some(line) = text.lines().find(|line| line.contains(words)) {
-                    return line.trim().to_owned();
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), found).await.unwrap()
-    }
-}
-
 #[tokio::test]
 async fn a_broker_that_cannot_be_reached() {
     let folder = tempfile::tempdir().unwrap();
-    let (log, _guard) = Log::listen();
+    let (log, _guard) = Log::listen(tracing::Level::WARN);
     let (broker, front) = (closed_port(), closed_port());
     let (address, station) = (broker.local_addr().unwrap(), front.local_addr().unwrap());
     let system = start(&config(folder.path(), any_port(), address, station)).await.unwrap();
     assert_eq!(
-        log.line("broker").await,
+        log.line("broker", 1).await,
         format!(
             "WARN cannot reach the MQTT broker at {address}: I/O: Connection refused (os error 111); labels keep what \
              they show, no price changes arrive, and the connection is tried again every 10 s at most: is the broker \
@@ -289,7 +247,7 @@ async fn a_broker_that_cannot_be_reached() {
         )
     );
     assert_eq!(
-        log.line("base station").await,
+        log.line("base station", 1).await,
         format!(
             "WARN base station `front` did not answer on {station} station=front cause=Connection refused (os error \
              111) hint=\"is the station switched on, and are address and port right?\""

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as loudly as the test")]
 
+mod log;
+
 use std::convert::Infallible;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use gondola::run::{System, tls};
 use gondola::template::Templates;
 use gondola_protocol::Moment;
 use jiff::tz::TimeZone;
+use log::Log;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Notify, mpsc};
@@ -68,55 +70,6 @@ async fn answer(State(next): State<Arc<Mutex<Answer>>>) -> Response {
     }
 }
 
-/// What was logged, as a person reads it.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// What this thread's tasks log from now on.
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_max_level(tracing::Level::DEBUG)
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn lines(&self, words: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::trim).filter(|line| line.contains(words)).map(str::to_owned).collect()
-    }
-
-    /// Waits for this many lines with these words, and answers the last.
-    async fn line(&self, words: &str, count: usize) -> String {
-        let found = async {
-            loop {
-                if let Some(line) = self.lines(words).get(count - 1) {
-                    return line.clone();
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = tokio::time::timeout(Duration::from_secs(30), found).await;
-        found.unwrap_or_else(|_| panic!("no `{words}`: {:?}", self.lines("")))
-    }
-}
-
 /// A running store, its source, and what it logs. The test's thread runs everything.
 struct Site {
     system: System,
@@ -139,7 +92,7 @@ impl Site {
 
     /// A site at some time of its clock, whose reload has these further keys.
     async fn open_at(first: Answer, clock: Clock, keys: &str) -> Self {
-        let (log, logging) = Log::listen();
+        let (log, logging) = Log::listen(tracing::Level::DEBUG);
         let dir = tempfile::tempdir().unwrap();
         let (next, tasks) = (Arc::new(Mutex::new(first)), TaskTracker::new());
         let router = Router::new().route("/hz-001/base", get(answer)).with_state(Arc::clone(&next));

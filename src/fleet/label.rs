@@ -300,6 +300,9 @@ pub struct Label {
     trouble: Option<Box<Trouble>>,
 }
 
+/// The allocator's next sizes are 640 and 768.
+const _: () = assert!(size_of::<Label>() <= 512);
+
 impl Label {
     pub(crate) fn new(id: LabelId, panel: Panel, position: Position) -> Self {
         Self {

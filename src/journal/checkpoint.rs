@@ -18,7 +18,7 @@ use std::io::{self, Read as _, Write};
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use gondola_protocol::{LabelId, Moment, StoreId};
 use jiff::Timestamp;
-use memchr::memrchr;
+use memchr::{memchr, memchr_iter, memrchr};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Hash32, Position, Record, timestamp};
@@ -332,14 +332,18 @@ fn check(text: &[u8], store: &StoreId, sequence: u64) -> Result<Covered, String>
         serde_json::from_slice(&whole[last..]).map_err(|_| "it ends before its last line".to_owned())?;
     let before = &text[..last];
     let hash = Hash32(*blake3::hash(before).as_bytes());
-    if hash != end.hash || lines(before).count() as u64 != end.lines {
+    if hash != end.hash || memchr_iter(b'\n', before).count() as u64 != end.lines {
         return Err(format!("its lines were changed: their hash is {hash}, not {}", end.hash));
     }
     Ok(Covered { position, at: moment(at)? })
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|byte| *byte == b'\n')
+/// Each line with its newline.
+fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = memchr(b'\n', text).map_or(text.len(), |newline| newline + 1);
+        text.split_off(..length).filter(|line| !line.is_empty())
+    })
 }
 
 fn moment(at: Timestamp) -> Result<Moment, String> {
