@@ -105,7 +105,7 @@ pub mod storage;
 pub mod template;
 pub mod web;
 
-/// Stores hold millions of small values that come and go by the wave. The C library's allocator spends twice the time on a
-/// promotion's boundary, and gives what a wave needed back to the system just before the next one asks for it.
+/// Stores hold millions of small values that come and go by the wave. With the C library's allocator, or with this one told
+/// to give freed memory back at once, a promotion's boundary takes some 60 ms at 30,000 labels; with this one 30 to 45.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

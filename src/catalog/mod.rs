@@ -427,12 +427,7 @@ impl Catalog {
             unit: product.unit.map(Into::into),
             barcode: product.barcode.map(Into::into),
             category: product.category.map(Into::into),
-            attributes: product
-                .attributes
-                .into_iter()
-                .flat_map(|all| *all)
-                .map(|(name, text)| (name.into(), text.into()))
-                .collect(),
+            attributes: product.attributes.map(|all| product::texts(*all)).unwrap_or_default(),
             ..priced
         }
     }

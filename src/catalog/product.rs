@@ -108,6 +108,11 @@ pub struct ProductPatch {
     pub attributes: BTreeMap<SmolStr, Option<SmolStr>>,
 }
 
+/// Attributes as those read them who know nothing of how they are kept.
+pub(crate) fn texts(attributes: BTreeMap<SmolStr, SmolStr>) -> BTreeMap<String, String> {
+    attributes.into_iter().map(|(name, text)| (name.into(), text.into())).collect()
+}
+
 impl ProductPatch {
     /// The product with these fields changed.
     #[must_use]

@@ -235,8 +235,8 @@ impl Agenda {
         let seconds = span.as_secs();
         let hourly = |rate: u64| (rate * seconds).div_ceil(3_600);
         let daily = |count: u64| ((count * seconds + DAY_S / 2) / DAY_S).max(1);
-        // Three waves over every price and forty promotions a day: with what each of those is for, a label is refreshed four
-        // times a day, which is also what the battery's published arithmetic charges.
+        // A day has three waves over every price, and forty promotions that name half of the products, once each: some four
+        // refreshes of a label, which is also what the battery's worked example charges.
         let waves = daily(3);
         for wave in 0..waves {
             agenda.plan(start + Duration::from_secs(seconds * (2 * wave + 1) / (2 * waves)), Action::Wave);

@@ -8,7 +8,7 @@ use tracing::subscriber::DefaultGuard;
 
 /// The lines so far.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -22,7 +22,7 @@ impl io::Write for Log {
 
 impl Log {
     /// What this thread's tasks log from now on, down to a level.
-    pub fn listen(level: tracing::Level) -> (Self, DefaultGuard) {
+    pub(crate) fn listen(level: tracing::Level) -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -36,13 +36,13 @@ impl Log {
     }
 
     /// The lines with these words.
-    pub fn lines(&self, words: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, words: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::trim).filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 
     /// Waits for this many lines with these words, and answers the last.
-    pub async fn line(&self, words: &str, count: usize) -> String {
+    pub(crate) async fn line(&self, words: &str, count: usize) -> String {
         let found = async {
             loop {
                 if let Some(line) = self.lines(words).get(count - 1) {

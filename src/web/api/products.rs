@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::List;
 use crate::catalog::Catalog;
 use crate::catalog::item::Item;
-use crate::catalog::product::{Content, Product};
+use crate::catalog::product::{self, Content, Product};
 use crate::catalog::sku::{PromotionId, Sku};
 use crate::confirmation::Confirmation;
 use crate::controller::Controller;
@@ -233,12 +233,7 @@ impl BaseJson {
             category: base.category.map(Into::into),
             price: base.price.map(|price| catalog.settings().currency.format(price)),
             content: base.content.map(content),
-            attributes: base
-                .attributes
-                .into_iter()
-                .flat_map(|all| *all)
-                .map(|(name, text)| (name.into(), text.into()))
-                .collect(),
+            attributes: base.attributes.map(|all| product::texts(*all)).unwrap_or_default(),
         }
     }
 }
