@@ -6,6 +6,8 @@
   const CARDS_PER_TICK = 20; // a wave over a store is taken in over some seconds
   const LOOK_ANYWAY_MS = 10000; // silence makes labels offline, and no event tells of that
   const RECONNECT_MS = 3000;
+  const AFTER_PRESS_MS = 100; // a touch's click comes a little after the finger went up
+  const LONGEST_PRESS_MS = 5000; // a menu or a drag can take a press's end away
 
   const chinese = document.documentElement.lang.startsWith("zh");
   const live = document.getElementById("live");
@@ -21,6 +23,19 @@
   let pageChanged = false;
   let busy = false;
 
+  // Nothing is replaced under a finger that is down: what it went down on must still be there when it goes up, or the
+  // press does nothing.
+  let released = Promise.resolve();
+  addEventListener("pointerdown", () => {
+    released = new Promise((resolve) => {
+      const afterClick = () => setTimeout(resolve, AFTER_PRESS_MS);
+      addEventListener("pointerup", afterClick, { once: true });
+      addEventListener("pointercancel", afterClick, { once: true });
+      setTimeout(resolve, LONGEST_PRESS_MS);
+    });
+  });
+
+  // What the server says now, for the caller to put in its place before anything else happens.
   const read = async (path) => {
     const answer = await fetch(path, { cache: "no-store" });
     if (answer.status === 404) return null;
@@ -28,6 +43,7 @@
     if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
     const holder = document.createElement("template");
     holder.innerHTML = await answer.text();
+    await released;
     return holder.content;
   };
 
