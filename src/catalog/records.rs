@@ -10,7 +10,7 @@ use super::approvals::Held;
 use super::item::Item;
 use super::promotion::Promotion;
 use super::sku::{PromotionId, Sku};
-use super::told::{RestoreError, Told, from_record, to_record};
+use super::told::{RestoreError, Told, from_key, from_record, to_record};
 use super::wire::RowKey;
 use crate::storage::{Tree, ViewChange};
 
@@ -67,7 +67,7 @@ impl Catalog {
     pub fn restore(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), RestoreError> {
         match tree {
             Tree::Products => {
-                let sku: Sku = from_record("a product", &quoted(key))?;
+                let sku: Sku = from_key("a product", key)?;
                 let item: Item = from_record("a product", value)?;
                 let kept = self.items.entry(sku).or_default();
                 let (promotions, history) = (std::mem::take(&mut kept.promotions), std::mem::take(&mut kept.history));
@@ -75,7 +75,7 @@ impl Catalog {
                 **kept = Item { promotions, history, ..item };
             }
             Tree::Promotions => {
-                let id: PromotionId = from_record("a promotion", &quoted(key))?;
+                let id: PromotionId = from_key("a promotion", key)?;
                 let Told { mark, value } = from_record::<Told<Promotion>>("a promotion", value)?;
                 self.restore_promotion(id, Told { mark, value: value.map(Arc::new) });
             }
@@ -113,9 +113,4 @@ impl Catalog {
         let promotions = self.promotions.extract_if(.., |_, told| told.is_forgotten(now));
         self.unsaved.extend(promotions.map(|(id, _)| Unsaved::Promotion(id)));
     }
-}
-
-/// A key as the JSON text that it is.
-fn quoted(key: &[u8]) -> Vec<u8> {
-    to_record(&String::from_utf8_lossy(key))
 }

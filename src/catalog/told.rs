@@ -1,7 +1,7 @@
 //! What a source last told under one key, and the form of records in the view on disk.
 
 use gondola_protocol::Moment;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::TOMBSTONE_KEPT;
@@ -70,4 +70,11 @@ pub(super) fn to_record(value: &impl Serialize) -> Vec<u8> {
 /// A record of the view.
 pub(super) fn from_record<T: DeserializeOwned>(noun: &'static str, bytes: &[u8]) -> Result<T, RestoreError> {
     serde_json::from_slice(bytes).map_err(|source| RestoreError { noun, source })
+}
+
+/// The id that a record of the view lies under.
+pub(super) fn from_key<T: DeserializeOwned>(noun: &'static str, key: &[u8]) -> Result<T, RestoreError> {
+    let text = String::from_utf8_lossy(key);
+    T::deserialize(IntoDeserializer::<serde_json::Error>::into_deserializer(&*text))
+        .map_err(|source| RestoreError { noun, source })
 }
