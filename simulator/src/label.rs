@@ -204,7 +204,7 @@ impl Label {
             panel: self.panel(),
             station: station.clone(),
             edition: self.frame_buffer.edition,
-            digest: self.frame_buffer.digest,
+            digest: self.frame_buffer.planes.digest(),
             planes: self.glass(),
             displayed_at: self.displayed_at,
             wakes: self.wakes + idle_wakes,
@@ -424,7 +424,8 @@ impl Label {
     fn report(&mut self, now: Moment) -> Report {
         let check_in = self.check_in(now);
         let slot = |(slot, kept): (&u8, &Kept)| {
-            let Picture { edition, digest, .. } = kept.picture;
+            let Picture { edition, ref planes } = kept.picture;
+            let digest = planes.digest();
             Slot { slot: *slot, edition, digest, activate_at: kept.activate_at }
         };
         Report { check_in, encodings: self.memory.encodings, slots: self.kept.iter().map(slot).collect() }
@@ -436,7 +437,7 @@ impl Label {
             panel: self.panel(),
             reason: self.reason,
             edition: self.frame_buffer.edition,
-            digest: self.frame_buffer.digest,
+            digest: self.frame_buffer.planes.digest(),
             battery_mv: self.battery.voltage(now),
             rssi_dbm: self.link.rssi_dbm.saturating_sub(2).saturating_add(between(&mut self.dice, 0, 4)),
             temperature_c: self.temperature_c,
@@ -445,8 +446,8 @@ impl Label {
     }
 
     pub(crate) fn observation(&self, at: Moment) -> Observation {
-        let Picture { edition, digest, .. } = self.frame_buffer;
-        Observation { at, label: self.id, edition, digest, device: self.device }
+        let Picture { edition, ref planes } = self.frame_buffer;
+        Observation { at, label: self.id, edition, digest: planes.digest(), device: self.device }
     }
 }
 

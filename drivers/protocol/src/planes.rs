@@ -6,17 +6,23 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::panel::{Colours, Ink, Panel};
 use crate::text::{self, serde_as_text};
 
-/// The planes of one picture for one panel, plane 0 followed by plane 1.
+/// The planes of one picture for one panel, plane 0 followed by plane 1. Clones are the same picture.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Planes {
+pub struct Planes(Arc<Picture>);
+
+#[derive(PartialEq, Eq)]
+struct Picture {
     panel: Panel,
     bytes: Bytes,
+    /// Asked for at every step of a picture's way, so it is made once.
+    digest: Digest,
 }
 
 /// Bytes that are no picture of the panel.
@@ -46,7 +52,7 @@ impl Planes {
     /// A white picture.
     #[must_use]
     pub fn white(panel: Panel) -> Self {
-        Self { panel, bytes: vec![0; panel.picture_bytes()].into() }
+        Self::hashed(panel, vec![0; panel.picture_bytes()].into())
     }
 
     /// A picture from its bytes.
@@ -66,20 +72,20 @@ impl Planes {
         let padded = bytes.chunks_exact(panel.row_bytes()).position(|row| row[row.len() - 1] & padding != 0);
         match padded {
             Some(row) => Err(PlanesError::Padding { panel, row }),
-            None => Ok(Self { panel, bytes }),
+            None => Ok(Self::hashed(panel, bytes)),
         }
     }
 
     /// The panel that it is for.
     #[must_use]
-    pub const fn panel(&self) -> Panel {
-        self.panel
+    pub fn panel(&self) -> Panel {
+        self.0.panel
     }
 
     /// Plane 0 followed by plane 1.
     #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
     }
 
     /// The ink at a pixel.
@@ -88,10 +94,11 @@ impl Planes {
     /// Outside the panel.
     #[must_use]
     pub fn ink(&self, x: u16, y: u16) -> Ink {
-        assert!(x < self.panel.width() && y < self.panel.height(), "pixel ({x}, {y}) is outside {}", self.panel);
-        let at = usize::from(y) * self.panel.row_bytes() + usize::from(x / 8);
-        let bit = |plane: usize| self.bytes[plane * self.panel.plane_bytes() + at] & (0x80 >> (x % 8)) != 0;
-        let colours = self.panel.colours();
+        let Picture { panel, bytes, .. } = &*self.0;
+        assert!(x < panel.width() && y < panel.height(), "pixel ({x}, {y}) is outside {panel}");
+        let at = usize::from(y) * panel.row_bytes() + usize::from(x / 8);
+        let bit = |plane: usize| bytes[plane * panel.plane_bytes() + at] & (0x80 >> (x % 8)) != 0;
+        let colours = panel.colours();
         let coloured = colours.plane_count() > 1 && bit(1);
         match (colours, bit(0), coloured) {
             (_, false, false) => Ink::White,
@@ -105,19 +112,23 @@ impl Planes {
     /// What identifies the picture: see [`Digest`].
     #[must_use]
     pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    fn hashed(panel: Panel, bytes: Bytes) -> Self {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(self.panel.to_string().as_bytes());
+        hasher.update(panel.to_string().as_bytes());
         hasher.update(&[0]);
-        hasher.update(&self.bytes);
+        hasher.update(&bytes);
         let mut digest = [0; 16];
         digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        Digest(digest)
+        Self(Arc::new(Picture { panel, bytes, digest: Digest(digest) }))
     }
 }
 
 impl fmt::Debug for Planes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Planes({}, {})", self.panel, self.digest())
+        write!(f, "Planes({}, {})", self.panel(), self.digest())
     }
 }
 

@@ -11,32 +11,22 @@ use super::decode;
 /// Pictures that are remembered: 40 MB of common ones, most of which hang in the shop anyway.
 const REMEMBERED_MAX: usize = 4_096;
 
-/// A picture with the digest that is computed from it.
-type Decoded = (Planes, Digest);
-
 /// All that a decoder is given: encoding and bytes, the panel, and for a delta what the label shows.
 type Given = (u8, Vec<u8>, Panel, Option<Digest>);
 
 /// Decodes, and remembers what came of it; of what cannot be decoded, that it cannot.
 #[derive(Debug, Default)]
-pub(crate) struct DecodeMemory(BTreeMap<Given, Option<Decoded>>);
+pub(crate) struct DecodeMemory(BTreeMap<Given, Option<Planes>>);
 
 impl DecodeMemory {
-    /// A picture for the label that shows `held`, whose digest that is; none where the bytes are no picture.
-    pub(crate) fn decode(
-        &mut self,
-        encoding: Encoding,
-        packed: Vec<u8>,
-        held: &Planes,
-        held_digest: Digest,
-    ) -> Option<Decoded> {
-        let base = (encoding == Encoding::Delta).then_some(held_digest);
+    /// A picture for the label that shows `held`; none where the bytes are no picture.
+    pub(crate) fn decode(&mut self, encoding: Encoding, packed: Vec<u8>, held: &Planes) -> Option<Planes> {
+        let base = (encoding == Encoding::Delta).then(|| held.digest());
         let given = (encoding as u8, packed, held.panel(), base);
         if let Some(known) = self.0.get(&given) {
             return known.clone();
         }
-        let planes = decode(encoding, &given.1, held).ok();
-        let decoded = planes.map(|planes| (planes.clone(), planes.digest()));
+        let decoded = decode(encoding, &given.1, held).ok();
         if self.0.len() >= REMEMBERED_MAX {
             self.0.clear();
         }
@@ -59,9 +49,9 @@ mod tests {
             for encoding in Encoding::ALL {
                 // A delta of a that changes nothing, four bytes for a panel, and bytes for nobody.
                 for packed in [a.digest().0[..4].to_vec(), vec![9, 9, 9, 9], vec![255; 5], Vec::new()] {
-                    let expected = decode(encoding, &packed, held).ok().map(|planes| (planes.clone(), planes.digest()));
+                    let expected = decode(encoding, &packed, held).ok();
                     for _ in 0..2 {
-                        let found = memory.decode(encoding, packed.clone(), held, held.digest());
+                        let found = memory.decode(encoding, packed.clone(), held);
                         assert_eq!(found, expected, "{encoding:?} {packed:?}");
                     }
                 }
@@ -74,7 +64,7 @@ mod tests {
         let white = Planes::white("bw-16x2".parse().unwrap());
         let mut memory = DecodeMemory::default();
         for number in 0..=REMEMBERED_MAX as u64 {
-            assert_eq!(memory.decode(Encoding::Raw, number.to_le_bytes().to_vec(), &white, white.digest()), None);
+            assert_eq!(memory.decode(Encoding::Raw, number.to_le_bytes().to_vec(), &white), None);
         }
         assert_eq!(memory.0.len(), 1);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gondola_protocol::message::{Action, Reason, Status};
-use gondola_protocol::{Digest, Edition, Moment, Panel, Planes};
+use gondola_protocol::{Edition, Moment, Panel, Planes};
 
 use super::{Air, Label, Light, Phase};
 use crate::faults::Fault;
@@ -12,12 +12,11 @@ use crate::world::Observation;
 /// Below this ink moves more slowly.
 const COLD_C: i32 = 15;
 
-/// A decoded picture with the digest that the label computed.
+/// A decoded picture.
 #[derive(Debug, Clone)]
 pub(crate) struct Picture {
     pub(super) planes: Planes,
     pub(super) edition: Edition,
-    pub(super) digest: Digest,
 }
 
 impl Picture {
@@ -28,7 +27,7 @@ impl Picture {
 
     /// What a label shows at first.
     pub(crate) fn first(planes: Planes) -> Self {
-        Self { digest: planes.digest(), planes, edition: Edition(0) }
+        Self { planes, edition: Edition(0) }
     }
 }
 

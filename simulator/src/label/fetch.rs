@@ -120,10 +120,9 @@ impl Label {
 
     /// All of a picture has arrived.
     pub(super) fn take(&mut self, now: Moment, offer: Offer, bytes: Vec<u8>, air: &mut Air<'_>) {
-        let Picture { planes, digest, .. } = &self.frame_buffer;
-        let decoded = air.decoded.decode(offer.encoding, bytes, planes, *digest);
-        let picture = decoded.map(|(planes, digest)| Picture { planes, digest, edition: offer.edition });
-        let Some(picture) = picture.filter(|picture| picture.digest == offer.digest) else {
+        let decoded = air.decoded.decode(offer.encoding, bytes, &self.frame_buffer.planes);
+        let picture = decoded.map(|planes| Picture { planes, edition: offer.edition });
+        let Some(picture) = picture.filter(|picture| picture.planes.digest() == offer.digest) else {
             self.tell(now, offer, Status::Undecodable, air);
             return self.sleep(now);
         };
