@@ -18,9 +18,9 @@ pub struct Packed {
     pub data: Bytes,
 }
 
-/// A delta of at most this share of the raw planes is not compared with other encodings: nothing saves much beside it,
-/// and a wave of price changes costs a fourth of the time.
-const DELTA_SHARE: usize = 32;
+/// Where at most this share of the raw planes is different, a delta is not compared with other encodings: it is the
+/// smallest of them as good as always, and a wave of price changes costs half the time.
+const DIFFERENT_SHARE: usize = 4;
 
 /// A compact encoding of at most this share of the raw planes is not compared with deflate, which is then longer: of
 /// a drawn label by half at least, as the benchmark of encodings tells. What comes to more is a photo or noise.
@@ -28,7 +28,7 @@ const COMPACT_SHARE: usize = 2;
 
 /// Packs `planes` in the smallest of the encodings whose bits `encodings` has (see [`Encoding::bit`]); between
 /// two of one size the lower code wins, so a tie goes to raw. `held` is what the label is proven to show: without
-/// it there is no delta, and with it a delta that is small enough wins at once.
+/// it there is no delta, and with it a delta wins at once where little is different.
 ///
 /// None when it has no bit of an encoding that this version knows and can use.
 #[must_use]
@@ -38,7 +38,7 @@ pub fn pack(planes: &Planes, encodings: u8, held: Option<&Planes>) -> Option<Pac
     let held = held.filter(|_| is_allowed(Encoding::Delta));
     let delta = held.and_then(|held| compact::delta(planes, held));
     let delta = delta.map(|data| Packed { encoding: Encoding::Delta, data });
-    if delta.as_ref().is_some_and(|delta| delta.data.len() <= raw / DELTA_SHARE) {
+    if delta.is_some() && held.is_some_and(|held| different_bytes(planes, held) <= raw / DIFFERENT_SHARE) {
         return delta;
     }
     let bytes_max = delta.as_ref().map_or(usize::MAX, |delta| delta.data.len());
@@ -52,6 +52,10 @@ pub fn pack(planes: &Planes, encodings: u8, held: Option<&Planes>) -> Option<Pac
     let deflate = || Packed { encoding: Encoding::Deflate, data: deflate::deflate(planes.bytes()) };
     let simple = [is_allowed(Encoding::Raw).then(pack_raw), is_allowed(Encoding::Deflate).then(deflate)];
     simple.into_iter().flatten().chain(best).min_by_key(|packed| packed.data.len())
+}
+
+fn different_bytes(planes: &Planes, held: &Planes) -> usize {
+    planes.bytes().iter().zip(held.bytes()).filter(|(new, old)| new != old).count()
 }
 
 #[cfg(test)]
