@@ -135,14 +135,14 @@ const SUMS_END: u32 = 1_024;
 const SUMS: usize = 2 * SUMS_END as usize;
 
 /// The probabilities of a 1 for the sums from −[`SUMS_END`] on.
-static PROBABILITIES: [u32; SUMS] = {
+static PROBABILITIES: [u16; SUMS] = {
     let mut all = [0; SUMS];
     let mut at = 0;
     while at < all.len() {
         let steps = at.abs_diff(SUMS / 2);
         let model = WEIGHTS + 2 * if steps < SUM_MAX { steps } else { SUM_MAX };
-        let rare = MODEL[model] as u32 | (MODEL[model + 1] as u32) << 8;
-        all[at] = if at > SUMS / 2 { 65_536 - rare } else { rare };
+        let rare = u16::from_le_bytes([MODEL[model], MODEL[model + 1]]);
+        all[at] = if at > SUMS / 2 { rare.wrapping_neg() } else { rare };
         at += 1;
     }
     all
@@ -153,7 +153,7 @@ static PROBABILITIES: [u32; SUMS] = {
 #[must_use]
 #[inline]
 pub fn probability(sum: i32) -> u32 {
-    PROBABILITIES[SUMS_END.wrapping_add_signed(sum) as usize % SUMS]
+    u32::from(PROBABILITIES[SUMS_END.wrapping_add_signed(sum) as usize % SUMS])
 }
 
 #[cfg(test)]

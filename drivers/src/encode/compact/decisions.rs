@@ -37,10 +37,51 @@ impl Decision {
     }
 }
 
+/// The decisions on the pixels of a byte, side by side.
+pub(super) struct Pixels {
+    plane: usize,
+    column: usize,
+    row: usize,
+    /// Pixels: eight, or fewer in a row's last byte.
+    pub(super) count: usize,
+    /// The byte: its highest bit is the first pixel.
+    pub(super) inks: u8,
+    weights: [Lanes; WEIGHTS_MAX],
+    len: usize,
+    /// For each pixel the weight that adapts.
+    pub(super) adaptive: Lanes,
+}
+
+impl Pixels {
+    /// The trained weights of all pixels: first those of each one's first table.
+    #[inline(always)]
+    pub(super) fn weights(&self) -> &[Lanes] {
+        &self.weights[..self.len]
+    }
+
+    #[inline(always)]
+    pub(super) fn bit(&self, x: usize) -> bool {
+        self.inks << x >> 7 == 1
+    }
+
+    fn decision(&self, x: usize) -> Decision {
+        Decision {
+            subject: Subject::Pixel(self.plane, 8 * self.column + x, self.row),
+            bit: self.bit(x),
+            weights: self.weights.map(|lanes| lanes[x]),
+            len: self.len,
+            adaptive: Some(self.adaptive[x]),
+        }
+    }
+}
+
 /// Who hears decisions, in their order.
-pub trait Listener {
-    /// Hears one.
-    fn hear(&mut self, decision: &Decision);
+pub(super) trait Listener {
+    /// Hears that a byte is or is not what was expected.
+    fn hear_surprise(&mut self, decision: &Decision);
+
+    /// Hears a byte's pixels.
+    fn hear_pixels(&mut self, pixels: &Pixels);
 
     /// Whether it need hear no more; asked before each row.
     fn has_enough(&self) -> bool {
@@ -49,8 +90,12 @@ pub trait Listener {
 }
 
 impl<F: FnMut(&Decision)> Listener for F {
-    fn hear(&mut self, decision: &Decision) {
+    fn hear_surprise(&mut self, decision: &Decision) {
         self(decision);
+    }
+
+    fn hear_pixels(&mut self, pixels: &Pixels) {
+        (0..pixels.count).for_each(|x| self(&pixels.decision(x)));
     }
 }
 
@@ -116,27 +161,32 @@ impl Framed {
 /// An index for each of a byte's eight pixels, side by side so that one instruction serves them all.
 type Lanes = [u16; 8];
 
+/// What moves each pixel's run to the top of its lane: a multiplication, because few processors shift lanes by different
+/// counts at once.
+const POWERS: Lanes = [1, 2, 4, 8, 16, 32, 64, 128];
+
 /// Appends the pixels of `runs` around each pixel of the byte of interest to its index. The words begin with the row
 /// `below` the byte's.
 #[inline(always)]
-fn append(mut lanes: Lanes, runs: &[Run], words: &[u64], below: i8) -> Lanes {
+fn append(mut lanes: Lanes, powers: &Lanes, runs: &[Run], words: &[u64], below: i8) -> Lanes {
     for run in runs {
         let count = u32::from(run.to.abs_diff(run.from));
         let word = words[usize::from((run.up + below).unsigned_abs())];
         // From the run's first pixel at the byte's first one on: a run has nine pixels at most, and a byte seven more.
         let first = (8 * LEFT).wrapping_add_signed(isize::from(run.from));
         let window = u16::try_from(word << first >> 48).unwrap_or_default();
-        for (x, lane) in lanes.iter_mut().enumerate() {
-            *lane = *lane << count | window << x >> (16 - count);
+        for (lane, power) in lanes.iter_mut().zip(powers) {
+            *lane = *lane << count | window.wrapping_mul(*power) >> (16 - count);
         }
     }
     lanes
 }
 
 #[inline(always)]
-fn look_up(table: &Table, own: &[u64; OWN_ROWS], known: &[u64; KNOWN_ROWS]) -> Lanes {
+fn look_up(table: &Table, powers: &Lanes, own: &[u64; OWN_ROWS], known: &[u64; KNOWN_ROWS]) -> Lanes {
     let start = u16::try_from(table.start).expect("the tables have fewer than 65,536 weights");
-    append(append([0; 8], table.own, own, 0), table.known, known, 1).map(|index| start + index)
+    let lanes = append([0; 8], powers, table.own, own, 0);
+    append(lanes, powers, table.known, known, 1).map(|index| start + index)
 }
 
 /// White, ink or both: what a byte holds.
@@ -152,12 +202,13 @@ fn kind(byte: u8) -> usize {
 /// Gives every decision that packs `planes`, against the picture that the label holds if there is one; it must be
 /// for the same panel.
 #[inline]
-pub fn decisions(planes: &Planes, held: Option<&Planes>, mut listener: impl Listener) {
-    tell(planes, held, &mut listener);
+pub fn decisions(planes: &Planes, held: Option<&Planes>, listener: impl FnMut(&Decision)) {
+    tell(planes, held, listener);
 }
 
-/// The same to somebody who goes on listening.
-pub(super) fn tell(planes: &Planes, held: Option<&Planes>, listener: &mut impl Listener) {
+/// The same to somebody who goes on listening. What it keeps between two decisions is handed over and back by value, so
+/// that it can stay in registers.
+pub(super) fn tell<L: Listener>(planes: &Planes, held: Option<&Planes>, mut listener: L) -> L {
     let panel = planes.panel();
     let frame = |planes: &Planes| -> Vec<Framed> {
         let planes = planes.bytes().chunks_exact(panel.plane_bytes());
@@ -171,13 +222,16 @@ pub(super) fn tell(planes: &Planes, held: Option<&Planes>, listener: &mut impl L
             own: &own[plane],
             black: (plane > 0).then(|| &own[0]),
             held: held.as_ref().map(|held| &held[plane]),
+            // A compiler that knew them would make shifts of them.
+            powers: std::hint::black_box(POWERS),
         };
-        match (walk.black, walk.held) {
-            (None, None) => walk.rows::<3>(panel.height().into(), listener),
-            (None, Some(_)) | (Some(_), None) => walk.rows::<4>(panel.height().into(), listener),
-            (Some(_), Some(_)) => walk.rows::<5>(panel.height().into(), listener),
-        }
+        listener = match (walk.black, walk.held) {
+            (None, None) => walk.rows::<3, L>(panel.height().into(), listener),
+            (None, Some(_)) | (Some(_), None) => walk.rows::<4, L>(panel.height().into(), listener),
+            (Some(_), Some(_)) => walk.rows::<5, L>(panel.height().into(), listener),
+        };
     }
+    listener
 }
 
 /// One plane on its way.
@@ -189,19 +243,20 @@ struct Walk<'a> {
     black: Option<&'a Framed>,
     /// The same plane of the picture that the label holds.
     held: Option<&'a Framed>,
+    powers: Lanes,
 }
 
 impl Walk<'_> {
     /// Its pixels have so many trained weights.
     #[inline]
-    fn rows<const LEN: usize>(&self, height: usize, listener: &mut impl Listener) {
+    fn rows<const LEN: usize, L: Listener>(&self, height: usize, mut listener: L) -> L {
         let row_bytes = self.width.div_ceil(8);
         // Whether each byte of a row was as expected, with one before the first and one behind the last.
         let mut above = vec![true; row_bytes + 2];
         let mut met = above.clone();
         for row in 0..height {
             if listener.has_enough() {
-                return;
+                break;
             }
             let (own, over) = (self.own.row(row), self.own.row_above(row));
             // The byte that is expected: the held one, or else the one above.
@@ -213,16 +268,17 @@ impl Walk<'_> {
                 let is_met = own[at] == expected[at];
                 if is_calm {
                     let bytes = [expected[at], own[at - 1], over[at + 1]];
-                    listener.hear(&self.surprise(column, row, bytes, far_met, !is_met));
+                    listener.hear_surprise(&self.surprise(column, row, bytes, far_met, !is_met));
                 }
                 if !(is_calm & is_met) {
-                    self.pixels::<LEN>(column, row, listener);
+                    listener.hear_pixels(&self.pixels::<LEN>(column, row));
                 }
                 met[column + 1] = is_met;
                 (far_met, near_met) = (near_met, is_met);
             }
             std::mem::swap(&mut above, &mut met);
         }
+        listener
     }
 
     /// `bytes` are the one that is expected, the one before, and the one above and behind.
@@ -236,28 +292,27 @@ impl Walk<'_> {
     }
 
     #[inline(always)]
-    fn pixels<const LEN: usize>(&self, column: usize, row: usize, listener: &mut impl Listener) {
-        let own = self.own.words(column, row, 0);
+    fn pixels<const LEN: usize>(&self, column: usize, row: usize) -> Pixels {
+        let (own, powers) = (self.own.words(column, row, 0), &self.powers);
         let mut weights = [[0; 8]; WEIGHTS_MAX];
         for (lanes, table) in weights.iter_mut().zip(&SHAPES) {
-            *lanes = look_up(table, &own, &[0; KNOWN_ROWS]);
+            *lanes = look_up(table, powers, &own, &[0; KNOWN_ROWS]);
         }
-        let black = self.black.map(|black| look_up(&CROSS, &own, &black.words(column, row, 1)));
-        let held = self.held.map(|held| look_up(&CHANGE, &own, &held.words(column, row, 1)));
+        let black = self.black.map(|black| look_up(&CROSS, powers, &own, &black.words(column, row, 1)));
+        let held = self.held.map(|held| look_up(&CHANGE, powers, &own, &held.words(column, row, 1)));
         for (lanes, found) in weights[SHAPES.len()..].iter_mut().zip(black.into_iter().chain(held)) {
             *lanes = found;
         }
         let plane = u16::try_from(self.plane).expect("there are two planes");
-        let adaptive = append([plane; 8], ADAPTIVE, &own, 0);
-        let inks = self.own.bytes[self.own.at(column, row)];
-        for x in 0..(self.width - 8 * column).min(8) {
-            listener.hear(&Decision {
-                subject: Subject::Pixel(self.plane, 8 * column + x, row),
-                bit: inks << x >> 7 == 1,
-                weights: weights.map(|lanes| lanes[x]),
-                len: LEN,
-                adaptive: Some(adaptive[x]),
-            });
+        Pixels {
+            plane: self.plane,
+            column,
+            row,
+            count: (self.width - 8 * column).min(8),
+            inks: self.own.bytes[self.own.at(column, row)],
+            weights,
+            len: LEN,
+            adaptive: append([plane; 8], powers, ADAPTIVE, &own, 0),
         }
     }
 }

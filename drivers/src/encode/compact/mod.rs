@@ -9,19 +9,20 @@ use bytes::Bytes;
 use gondola_protocol::Planes;
 use gondola_protocol::compact::{ADAPTIVE_PLACES, ADAPTIVE_SHIFT, ADAPTIVE_WEIGHTS, BASE_BYTES, probability, weight};
 
-pub use decisions::{Decision, Listener, Subject, decisions};
-use range::RangeEncoder;
+pub use decisions::{Decision, Subject, decisions};
+use decisions::{Listener, Pixels};
+use range::{Out, RangeEncoder};
 
 /// Packs a whole picture.
 #[must_use]
 pub fn compact(planes: &Planes) -> Bytes {
-    Packer::new(usize::MAX).pack(planes, None).finish().into()
+    pack(planes, None, usize::MAX).into()
 }
 
 /// The same if it comes to at most so many bytes; none otherwise, which is known as soon as there are more.
 #[must_use]
 pub fn compact_within(planes: &Planes, bytes_max: usize) -> Option<Bytes> {
-    let packed = Packer::new(bytes_max).pack(planes, None).finish();
+    let packed = pack(planes, None, bytes_max);
     (packed.len() <= bytes_max).then(|| packed.into())
 }
 
@@ -32,47 +33,48 @@ pub fn delta(planes: &Planes, held: &Planes) -> Option<Bytes> {
         return None;
     }
     let mut packed = held.digest().0[..BASE_BYTES].to_vec();
-    packed.extend(Packer::new(usize::MAX).pack(planes, Some(held)).finish());
+    packed.extend(pack(planes, Some(held), usize::MAX));
     Some(packed.into())
 }
 
+/// Packs decisions. More than `bytes_max` bytes are too many: what comes then does not matter.
+fn pack(planes: &Planes, held: Option<&Planes>, bytes_max: usize) -> Vec<u8> {
+    let (mut adaptive, mut out) = ([0; ADAPTIVE_WEIGHTS], Out::default());
+    let packer = Packer { adaptive: &mut adaptive, encoder: RangeEncoder::new(&mut out), bytes_max };
+    decisions::tell(planes, held, packer).encoder.finish()
+}
+
 /// Turns decisions into bytes.
-struct Packer {
-    adaptive: [i16; ADAPTIVE_WEIGHTS],
-    encoder: RangeEncoder,
-    /// More bytes than these are too many: what comes then does not matter.
+struct Packer<'a> {
+    adaptive: &'a mut [i16; ADAPTIVE_WEIGHTS],
+    encoder: RangeEncoder<'a>,
     bytes_max: usize,
 }
 
-impl Packer {
-    fn new(bytes_max: usize) -> Self {
-        Self { adaptive: [0; ADAPTIVE_WEIGHTS], encoder: RangeEncoder::new(), bytes_max }
-    }
-
-    fn pack(mut self, planes: &Planes, held: Option<&Planes>) -> RangeEncoder {
-        decisions::tell(planes, held, &mut self);
-        self.encoder
-    }
-}
-
-impl Listener for Packer {
+impl Listener for Packer<'_> {
     #[inline(always)]
-    fn hear(&mut self, decision: &Decision) {
-        let trained: i32 = decision.weights().iter().map(|index| weight(*index)).sum();
-        match decision.adaptive {
-            None => self.encoder.push(probability(trained), decision.bit),
-            Some(index) => {
-                let own = &mut self.adaptive[usize::from(index) % ADAPTIVE_WEIGHTS];
-                let sum = (trained << ADAPTIVE_PLACES) + i32::from(*own);
-                let half = 1 << (ADAPTIVE_PLACES - 1);
-                let ones = probability((sum + half) >> ADAPTIVE_PLACES);
-                self.encoder.push(ones, decision.bit);
-                *own = if decision.bit {
-                    own.saturating_add_unsigned(step(65_536 - ones))
-                } else {
-                    own.saturating_sub_unsigned(step(ones))
-                };
-            }
+    fn hear_surprise(&mut self, decision: &Decision) {
+        let trained = decision.weights().iter().map(|index| weight(*index)).sum();
+        self.encoder.push(probability(trained), decision.bit);
+    }
+
+    #[inline(always)]
+    fn hear_pixels(&mut self, pixels: &Pixels) {
+        let mut trained = [0; 8];
+        for lanes in pixels.weights() {
+            trained.iter_mut().zip(lanes).for_each(|(sum, index)| *sum += weight(*index));
+        }
+        for (x, trained) in trained.into_iter().enumerate().take(pixels.count) {
+            let (bit, own) = (pixels.bit(x), &mut self.adaptive[usize::from(pixels.adaptive[x]) % ADAPTIVE_WEIGHTS]);
+            let sum = (trained << ADAPTIVE_PLACES) + i32::from(*own);
+            let half = 1 << (ADAPTIVE_PLACES - 1);
+            let ones = probability((sum + half) >> ADAPTIVE_PLACES);
+            self.encoder.push(ones, bit);
+            *own = if bit {
+                own.saturating_add_unsigned(step(65_536 - ones))
+            } else {
+                own.saturating_sub_unsigned(step(ones))
+            };
         }
     }
 

@@ -5,10 +5,16 @@ const RANGE_MIN: u32 = 1 << 24;
 
 /// Packs bits of known probability into bytes.
 #[derive(Debug)]
-pub(super) struct RangeEncoder {
+pub(super) struct RangeEncoder<'a> {
     /// The lower end of the interval, 32 bits and a carry above them.
     low: u64,
     range: u32,
+    out: &'a mut Out,
+}
+
+/// What has left the interval.
+#[derive(Debug, Default)]
+pub(super) struct Out {
     /// The last byte that moved out and that a carry may still change; none before the first.
     held: Option<u8>,
     /// Bytes of 255 behind it, which a carry would turn to 0.
@@ -16,14 +22,14 @@ pub(super) struct RangeEncoder {
     bytes: Vec<u8>,
 }
 
-impl RangeEncoder {
-    pub(super) fn new() -> Self {
-        Self { low: 0, range: u32::MAX, held: None, full: 0, bytes: Vec::new() }
+impl<'a> RangeEncoder<'a> {
+    pub(super) fn new(out: &'a mut Out) -> Self {
+        Self { low: 0, range: u32::MAX, out }
     }
 
     /// Whether it comes to more than so many bytes, whatever follows: zeros at the end would still be left off.
     pub(super) fn is_longer_than(&self, bytes_max: usize) -> bool {
-        self.bytes.get(bytes_max..).is_some_and(|beyond| beyond.iter().any(|byte| *byte != 0))
+        self.out.bytes.get(bytes_max..).is_some_and(|beyond| beyond.iter().any(|byte| *byte != 0))
     }
 
     /// Packs one bit, which is 1 with a probability of `ones` in 65,536; 1 to 65,535.
@@ -39,28 +45,29 @@ impl RangeEncoder {
         }
         while self.range < RANGE_MIN {
             self.range <<= 8;
-            self.shift();
+            self.low = self.out.shift(self.low);
         }
     }
 
     /// The bytes: the shortest that lie in the final interval, zeros at the end left off.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(self) -> Vec<u8> {
         let end = self.low + u64::from(self.range);
         let round = |bits: u32| (self.low + (1 << bits) - 1) >> bits << bits;
-        self.low = (0..=32).rev().map(round).find(|value| *value < end).unwrap_or(self.low);
-        for _ in 0..5 {
-            self.shift();
+        let last = (0..=32).rev().map(round).find(|value| *value < end).unwrap_or(self.low);
+        (0..5).fold(last, |low, _| self.out.shift(low));
+        let mut bytes = std::mem::take(&mut self.out.bytes);
+        while bytes.last() == Some(&0) {
+            bytes.pop();
         }
-        while self.bytes.last() == Some(&0) {
-            self.bytes.pop();
-        }
-        self.bytes
+        bytes
     }
+}
 
-    /// Moves the top byte of the interval out. Few decisions come to a byte.
+impl Out {
+    /// Takes the top byte of the interval's lower end, and answers what is left of that. Few decisions come to a byte.
     #[cold]
-    fn shift(&mut self) {
-        let [.., carry, top, _, _, _] = self.low.to_be_bytes();
+    fn shift(&mut self, low: u64) -> u64 {
+        let [.., carry, top, _, _, _] = low.to_be_bytes();
         if top == 0xFF && carry == 0 {
             self.full += 1;
         } else {
@@ -69,6 +76,6 @@ impl RangeEncoder {
             self.full = 0;
             self.held = Some(top);
         }
-        self.low = (self.low << 8) & u64::from(u32::MAX);
+        (low << 8) & u64::from(u32::MAX)
     }
 }

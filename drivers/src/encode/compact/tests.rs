@@ -94,7 +94,8 @@ proptest! {
 
     #[test]
     fn packed_bits_come_out_again(bits in prop::collection::vec((1..65_536_u32, any::<bool>()), 0..2_000)) {
-        let mut encoder = RangeEncoder::new();
+        let mut out = Out::default();
+        let mut encoder = RangeEncoder::new(&mut out);
         for (ones, bit) in &bits {
             encoder.push(*ones, *bit);
         }
