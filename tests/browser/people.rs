@@ -68,19 +68,28 @@ pub(crate) async fn fill(browser: &WebDriver, selector: &str, text: &str) -> any
     Ok(field.send_keys(text).await?)
 }
 
-/// Clicks; what the page replaces under the finger, as it does while labels change, is looked for again.
+/// Notes whether the next click is one on what a selector names; a page that the click leads to can still tell.
+const NOTE_CLICK: &str = "const [selector] = arguments;
+    sessionStorage.met = 'no';
+    const note = (event) => { if (event.target.closest(selector)) sessionStorage.met = 'yes'; };
+    addEventListener('click', note, { capture: true, once: true });";
+
+/// Clicks. What the page moves away from under the finger, as it does while labels change, is looked for again.
 pub(crate) async fn press(browser: &WebDriver, selector: &str) -> anyhow::Result<()> {
     let presses = async {
         loop {
-            let pressed = async { browser.find(By::Css(selector)).await?.click().await };
-            if pressed.await.is_ok() {
-                return;
+            let pressed = async {
+                browser.execute(NOTE_CLICK, vec![json!(selector)]).await?;
+                browser.find(By::Css(selector)).await?.click().await
+            };
+            if pressed.await.is_ok() && until::<String>(browser, "return sessionStorage.met").await? == "yes" {
+                return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
     let pressed = tokio::time::timeout(PATIENCE, presses).await;
-    pressed.with_context(|| format!("waited {PATIENCE:?} to press {selector}"))
+    pressed.with_context(|| format!("waited {PATIENCE:?} to press {selector}"))?
 }
 
 #[tokio::test(flavor = "multi_thread")]

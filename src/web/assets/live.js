@@ -7,7 +7,7 @@
   const LOOK_ANYWAY_MS = 10000; // silence makes labels offline, and no event tells of that
   const RECONNECT_MS = 3000;
   const AFTER_PRESS_MS = 100; // a touch's click comes a little after the finger went up
-  const LONGEST_PRESS_MS = 5000; // a menu or a drag can take a press's end away
+  const LONGEST_PRESS_MS = 10000; // a menu or a drag can take a press's end away
 
   const chinese = document.documentElement.lang.startsWith("zh");
   const live = document.getElementById("live");

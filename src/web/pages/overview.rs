@@ -46,6 +46,10 @@ const ORDER: [Health; 8] = [
     Health::Unbound,
 ];
 
+/// The way of every picture. The legend names these also while no label is there: if they came and went as they do each
+/// second, everything below would move.
+const WAY: [Health; 4] = [Health::InSync, Health::Delivered, Health::InFlight, Health::Pending];
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
@@ -269,6 +273,8 @@ impl Summary {
                 *by_station.entry(station).or_insert(0) += 1;
             }
         }
+        let is_bound = counts.iter().any(|(health, count)| *health != Health::Unbound && *count > 0);
+        let is_named = |(health, count): &(Health, usize)| *count > 0 || is_bound && WAY.contains(health);
         let station = |station: &Station| StationRow {
             since: layout::ago(station.since, now, zone, language),
             labels: by_station.get(&station.id).copied().unwrap_or(0),
@@ -281,7 +287,7 @@ impl Summary {
             heard: layout::ago(Some(seen.at), now, zone, language),
         };
         Self {
-            counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
+            counts: counts.into_iter().filter(is_named).collect(),
             attention,
             matters: Matters::of(controller, now, language),
             stations: fleet.stations().map(station).collect(),
