@@ -429,12 +429,19 @@ impl World {
     /// What has happened since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
+        let mut sum = self.active_counters();
+        for Hung { label, .. } in &self.labels {
+            sum.count_idle(label.idle_wakes(self.now), label.idle(self.idle).bytes);
+        }
+        sum
+    }
+
+    /// The same without the idle wakes since each label's last other one: that takes no look at every label.
+    #[must_use]
+    pub fn active_counters(&self) -> Counters {
         let mut sum = self.counters;
         for station in &self.stations {
             sum += station.counters();
-        }
-        for Hung { label, .. } in &self.labels {
-            sum.count_idle(label.idle_wakes(self.now), label.idle(self.idle).bytes);
         }
         sum
     }

@@ -437,7 +437,7 @@ impl Simulation {
     fn look(&mut self) {
         self.looked_at = self.now();
         let (now, world, core) = (self.now(), self.shop.harness.world(), self.shop.harness.controller());
-        let counters = world.counters();
+        let counters = world.active_counters();
         let (labels, sessions) = (self.options.labels as u64, counters.sessions);
         let hours = now.since(START).as_secs() / 3_600 + 1;
         let check_ins_max = labels * CHECK_INS_PER_HOUR * hours

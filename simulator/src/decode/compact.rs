@@ -137,6 +137,11 @@ impl<const COUNT: usize> Rows<COUNT> {
         &self.bytes[(COUNT - 1 - up) * self.pitch..][BEFORE..self.pitch - BEHIND]
     }
 
+    /// The bytes behind those of that row, of which the last is white.
+    fn behind(&self, up: usize) -> &[u8] {
+        &self.bytes[(COUNT - 1 - up) * self.pitch..][BEFORE + 1..self.pitch - BEHIND + 1]
+    }
+
     fn row_mut(&mut self, up: usize) -> &mut [u8] {
         &mut self.bytes[(COUNT - 1 - up) * self.pitch..][BEFORE..self.pitch - BEHIND]
     }
@@ -248,9 +253,9 @@ const RECENT: [Recent; 5] = [
 
 const RECENT_ADAPTIVE: Recent = Recent::of(ADAPTIVE, &[]);
 
-/// What a byte holds: white, ink, or both.
+/// What a byte holds: white 0, ink 1, or both 2.
 #[inline]
-fn kind(byte: u8) -> usize {
+fn kind(byte: u8) -> u8 {
     match byte {
         0 => 0,
         0xFF => 1,
@@ -315,20 +320,25 @@ impl Reader<'_, '_> {
         // what lies outside always is.
         let mut above = vec![true; row_bytes + 2];
         let mut met = above.clone();
+        // What each byte of a row is expected to be, and what is around it before the row is read.
+        let mut expected = vec![0; row_bytes];
+        let mut around = vec![0; row_bytes];
         for row in plane.chunks_exact_mut(row_bytes) {
             own.advance(None);
             self.black.iter_mut().chain(&mut self.held).for_each(Known::advance);
-            for column in 0..row_bytes {
-                let over = own.row(1);
-                let expected = self.held.as_ref().map_or(over[column], |held| held.seen.row(1)[column]);
+            expected.copy_from_slice(self.held.as_ref().map_or(own.row(1), |held| held.seen.row(1)));
+            for (around, (expected, beyond)) in around.iter_mut().zip(expected.iter().zip(own.behind(1))) {
+                *around = kind(*expected) << 4 | kind(*beyond);
+            }
+            let mut before = 0;
+            for (column, (expected, around)) in expected.iter().copied().zip(&around).enumerate() {
                 let is_calm = met[column] & above[column] & above[column + 1] & above[column + 2];
                 if is_calm {
-                    let before = if column == 0 { 0 } else { own.row(0)[column - 1] };
-                    let beyond = over.get(column + 1).copied().unwrap_or(0);
                     let far_met = column == 0 || met[column - 1];
-                    if !self.is_surprise(far_met, [expected, before, beyond]) {
+                    if !self.is_surprise(far_met, around | kind(before) << 2) {
                         own.row_mut(0)[column] = expected;
                         met[column + 1] = true;
+                        before = expected;
                         continue;
                     }
                 }
@@ -341,17 +351,19 @@ impl Reader<'_, '_> {
                 };
                 own.row_mut(0)[column] = byte;
                 met[column + 1] = byte == expected;
+                before = byte;
             }
             row.copy_from_slice(own.row(0));
             std::mem::swap(&mut above, &mut met);
         }
     }
 
-    /// Whether a byte is not what was expected, by that, the byte before it, and the one above and behind it.
+    /// Whether a byte is not what was expected, by the kinds of that, of the byte before it, and of the one above and behind
+    /// it.
     #[inline]
-    fn is_surprise(&mut self, far_met: bool, bytes: [u8; 3]) -> bool {
+    fn is_surprise(&mut self, far_met: bool, kinds: u8) -> bool {
         let situation = usize::from(self.held.is_some()) * 4 + self.number * 2 + usize::from(far_met);
-        let index = bytes.into_iter().fold(situation, |index, byte| index * 4 + kind(byte));
+        let index = situation * 64 + usize::from(kinds);
         self.range.decide(probability(weight(u16::try_from(SURPRISE_START + index).unwrap_or_default())))
     }
 

@@ -1,6 +1,6 @@
 //! From bytes to fields, with an error that names the field.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::{MessageError, SLOTS_MAX, VERSION_MAX};
 use crate::id::StationId;
@@ -19,9 +19,8 @@ impl Reader {
     }
 
     pub(super) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], MessageError> {
-        let (array, rest) = self.rest.split_first_chunk::<N>().ok_or(MessageError::Truncated(field))?;
-        let (array, taken) = (*array, self.rest.len() - rest.len());
-        self.rest = self.rest.slice(taken..);
+        let array = *self.rest.first_chunk::<N>().ok_or(MessageError::Truncated(field))?;
+        self.rest.advance(N);
         Ok(array)
     }
 

@@ -189,14 +189,10 @@ fn look_up(table: &Table, powers: &Lanes, own: &[u64; OWN_ROWS], known: &[u64; K
     append(lanes, powers, table.known, known, 1).map(|index| start + index)
 }
 
-/// White, ink or both: what a byte holds.
+/// White 0, ink 1, or both 2: what a byte holds.
 #[inline]
-fn kind(byte: u8) -> usize {
-    match byte {
-        0 => 0,
-        0xFF => 1,
-        _ => 2,
-    }
+fn kind(byte: u8) -> u8 {
+    u8::from(byte != 0) + u8::from(byte != 0 && byte != 0xFF)
 }
 
 /// Gives every decision that packs `planes`, against the picture that the label holds if there is one; it must be
@@ -251,9 +247,11 @@ impl Walk<'_> {
     #[inline]
     fn rows<const LEN: usize, L: Listener>(&self, height: usize, mut listener: L) -> L {
         let row_bytes = self.width.div_ceil(8);
-        // Whether each byte of a row was as expected, with one before the first and one behind the last.
-        let mut above = vec![true; row_bytes + 2];
+        // Whether each byte of a row is as expected, with two before the first and one behind the last.
+        let mut above = vec![true; row_bytes + 3];
         let mut met = above.clone();
+        // What is around each byte of a row that may be a surprise.
+        let mut around = vec![0; row_bytes];
         for row in 0..height {
             if listener.has_enough() {
                 break;
@@ -261,32 +259,36 @@ impl Walk<'_> {
             let (own, over) = (self.own.row(row), self.own.row_above(row));
             // The byte that is expected: the held one, or else the one above.
             let expected = self.held.map_or(over, |held| held.row(row));
-            let (mut far_met, mut near_met) = (true, true);
-            for column in 0..row_bytes {
-                let at = LEFT + column;
-                let is_calm = near_met & above[column] & above[column + 1] & above[column + 2];
-                let is_met = own[at] == expected[at];
+            let expected = &expected[LEFT..LEFT + row_bytes];
+            for (met, (own, expected)) in met[2..].iter_mut().zip(own[LEFT..].iter().zip(expected)) {
+                *met = own == expected;
+            }
+            let beside = own[LEFT - 1..].iter().zip(&over[LEFT + 1..]);
+            for (around, (expected, (before, beyond))) in around.iter_mut().zip(expected.iter().zip(beside)) {
+                *around = kind(*expected) << 4 | kind(*before) << 2 | kind(*beyond);
+            }
+            let beside = met.windows(3).zip(above[1..].windows(3));
+            for (column, (around, (met, above))) in around.iter().zip(beside).enumerate() {
+                let [far_met, near_met, is_met] = [met[0], met[1], met[2]];
+                let is_calm = near_met & above[0] & above[1] & above[2];
                 if is_calm {
-                    let bytes = [expected[at], own[at - 1], over[at + 1]];
-                    listener.hear_surprise(&self.surprise(column, row, bytes, far_met, !is_met));
+                    listener.hear_surprise(&self.surprise(column, row, *around, far_met, !is_met));
                 }
                 if !(is_calm & is_met) {
                     listener.hear_pixels(&self.pixels::<LEN>(column, row));
                 }
-                met[column + 1] = is_met;
-                (far_met, near_met) = (near_met, is_met);
             }
             std::mem::swap(&mut above, &mut met);
         }
         listener
     }
 
-    /// `bytes` are the one that is expected, the one before, and the one above and behind.
+    /// `around` are the kinds of the byte that is expected, the one before, and the one above and behind.
     #[inline(always)]
-    fn surprise(&self, column: usize, row: usize, bytes: [u8; 3], far_met: bool, bit: bool) -> Decision {
+    fn surprise(&self, column: usize, row: usize, around: u8, far_met: bool, bit: bool) -> Decision {
         let situation = usize::from(self.held.is_some()) << 2 | self.plane << 1 | usize::from(far_met);
-        let index = bytes.into_iter().fold(situation, |index, byte| index << 2 | kind(byte));
-        let index = u16::try_from(SURPRISE_START + index).expect("the tables have fewer than 65,536 weights");
+        let index = SURPRISE_START + (situation << 6 | usize::from(around));
+        let index = u16::try_from(index).expect("the tables have fewer than 65,536 weights");
         let subject = Subject::Surprise(self.plane, column, row);
         Decision { subject, bit, weights: [index, 0, 0, 0, 0], len: 1, adaptive: None }
     }
