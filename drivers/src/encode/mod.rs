@@ -18,8 +18,8 @@ pub struct Packed {
     pub data: Bytes,
 }
 
-/// Where at most this share of the raw planes is different, a delta is not compared with other encodings: it is the
-/// smallest of them as good as always, and a wave of price changes costs half the time.
+/// Where at most this share of the raw planes is different, a delta is not compared with other encodings: that costs 2 bytes
+/// in 1,000 over a simulated day, and a whole picture takes twice the time to pack.
 const DIFFERENT_SHARE: usize = 4;
 
 /// A compact encoding of at most this share of the raw planes is not compared with deflate, which is then longer: of
