@@ -134,7 +134,7 @@ const SUMS_END: u32 = 1_024;
 /// How many those are.
 const SUMS: usize = 2 * SUMS_END as usize;
 
-/// The probabilities of a 1 for the sums from −[`SUMS_END`] on.
+/// The probabilities of a 1 for the sums from −[`SUMS_END`] on, in 1/65,536: never 0, never all.
 static PROBABILITIES: [u16; SUMS] = {
     let mut all = [0; SUMS];
     let mut at = 0;
