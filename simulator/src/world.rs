@@ -436,7 +436,8 @@ impl World {
         sum
     }
 
-    /// The same without the idle wakes since each label's last other one: that takes no look at every label.
+    /// The same without the idle wakes that are not counted yet, each label's since it last did something: so no label is
+    /// looked at.
     #[must_use]
     pub fn active_counters(&self) -> Counters {
         let mut sum = self.counters;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 
 use crate::people::{PHONE, fill, picture, press, visit};
-use crate::{Screen, until};
+use crate::{PATIENCE, Screen, until};
 
 /// A label that hangs nowhere near.
 const LOST: &str = "00000000000000FE";
@@ -74,13 +74,21 @@ async fn a_press_that_lasts_while_the_page_changes_is_not_lost() -> anyhow::Resu
     visit(Screen::Desktop, async |browser, origin| {
         browser.goto(format!("{origin}/stores/demo")).await?;
         browser.execute(NOTE_PRESS, Vec::new()).await?;
-        // The page may put another link in the place of one that was just found.
-        while browser.execute("return window.goal", Vec::new()).await?.json().is_null() {
-            let _ = browser.action_chain().release().perform().await;
-            let found = browser.find(By::Css(".legend a")).await?;
-            let _ = browser.action_chain().click_and_hold_element(&found).perform().await;
-        }
-        let goal: String = until(browser, "return window.goal").await?;
+        let presses = async {
+            loop {
+                // The page may replace a link that was just found, and put another one in its place.
+                let pressed = async {
+                    browser.action_chain().release().perform().await?;
+                    let found = browser.find(By::Css(".legend a")).await?;
+                    browser.action_chain().click_and_hold_element(&found).perform().await
+                };
+                let _ = pressed.await;
+                if let Some(goal) = browser.execute("return window.goal", Vec::new()).await?.json().as_str() {
+                    return anyhow::Ok(goal.to_owned());
+                }
+            }
+        };
+        let goal = tokio::time::timeout(PATIENCE, presses).await.context("no link could be pressed")??;
         // Long after the page would have replaced what it was told of.
         until::<bool>(browser, "return Date.now() - window.heard > 1000").await?;
         browser.action_chain().release().perform().await?;

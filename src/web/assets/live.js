@@ -26,14 +26,12 @@
   // Nothing is replaced under a finger that is down: what it went down on must still be there when it goes up, or the
   // press does nothing.
   let released = Promise.resolve();
+  let release = () => {};
   addEventListener("pointerdown", () => {
-    released = new Promise((resolve) => {
-      const afterClick = () => setTimeout(resolve, AFTER_PRESS_MS);
-      addEventListener("pointerup", afterClick, { once: true });
-      addEventListener("pointercancel", afterClick, { once: true });
-      setTimeout(resolve, LONGEST_PRESS_MS);
-    });
+    released = new Promise((resolve) => (release = resolve));
+    setTimeout(release, LONGEST_PRESS_MS);
   });
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(release, AFTER_PRESS_MS));
 
   // What the server says now, for the caller to put in its place before anything else happens.
   const read = async (path) => {

@@ -45,7 +45,7 @@ pub(super) struct Pixels {
     /// Pixels: eight, or fewer in a row's last byte.
     pub(super) count: usize,
     /// The byte: its highest bit is the first pixel.
-    pub(super) inks: u8,
+    inks: u8,
     weights: [Lanes; WEIGHTS_MAX],
     len: usize,
     /// For each pixel the weight that adapts.
@@ -53,7 +53,7 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// The trained weights of all pixels: first those of each one's first table.
+    /// The trained weights: of each table those of all pixels.
     #[inline(always)]
     pub(super) fn weights(&self) -> &[Lanes] {
         &self.weights[..self.len]
